@@ -1,0 +1,164 @@
+"""From a raw table of formulas to a clean dataset and the rows that were refused."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from matlas.composition import (
+    chemical_family,
+    dominant_element,
+    n_elements,
+    parse_formulas,
+    reduced_formulas,
+)  # fmt: skip
+from matlas.errors import DataError
+from matlas.expressions import add_columns
+from schemas.config import Column, Dataset
+from schemas.tables.dataset import REJECTS, column_field, dataset_schema
+
+log = logging.getLogger(__name__)
+READERS = {
+    ".xlsx": lambda path, sheet: pd.read_excel(path, sheet_name=sheet or 0, dtype=object, engine="openpyxl"),
+    ".csv": lambda path, _: pd.read_csv(path, dtype=object, keep_default_na=False, na_values=[""]),
+    ".tsv": lambda path, _: pd.read_csv(path, dtype=object, keep_default_na=False, na_values=[""], sep="\t"),
+    ".parquet": lambda path, _: pd.read_parquet(path).astype(object),
+    ".json": lambda path, _: pd.read_json(path, dtype=object).astype(object),
+}
+
+
+def read_raw(path: str | Path, sheet: str | None = None) -> pd.DataFrame:
+    """A raw table (.xlsx, .csv, .tsv, .parquet, .json) with every cell as it stands, nothing converted.
+
+    Raises DataError for a missing file, an unknown format, a missing sheet or a file that can't be parsed.
+    """
+    path = Path(path)
+    reader = READERS.get(path.suffix.lower())
+    if reader is None:
+        raise DataError("unknown table format", where=path, expected=f"one of {sorted(READERS)}", found=path.suffix)
+    if not path.is_file():
+        raise DataError("file is missing", where=path, do="check `path` in the study file")
+    try:
+        raw = reader(path, sheet)
+    except (ValueError, KeyError, OSError, UnicodeDecodeError) as error:
+        raise DataError("can't read the table", where=path, found=error, do="check the format and the sheet") from error
+    raw.columns = [str(c).strip() for c in raw.columns]
+    return raw
+
+
+def clean_compositions(raw: pd.DataFrame, dataset: Dataset, name: str = "dataset") -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Split raw rows into a clean table and rejects; every raw row is in exactly one of the two.
+
+    raw : one row a measurement, cells of any type; dataset : which columns mean what.
+    Returns (clean, rejects): clean as `dataset_schema` has it; rejects with row, reason, column, value, raw.
+    Raises DataError when a named column is missing or more than `max_reject_share` of the rows are refused.
+    """
+    columns = {c: Column(source=d) if isinstance(d, str) else d for c, d in dataset.columns.items()}
+    _require_columns(raw, {dataset.formula, *(d.source for d in columns.values())}, name)
+    rows = np.arange(1, len(raw) + 1)
+    problems: list[pd.DataFrame] = []
+
+    formulas = raw[dataset.formula].map(lambda v: v.strip() if isinstance(v, str) else v)
+    compositions, unparsed = parse_formulas(formulas.tolist())
+    problems += [_problem([i], reason, dataset.formula, raw) for i, reason in unparsed.items()]
+
+    clean = pd.DataFrame({dataset.key: rows})
+    clean["composition"] = formulas
+    for column, definition in columns.items():
+        field = column_field(column, dataset.columns[column])
+        convert = _numbers if field.dtype == "float64" else _texts
+        clean[column], found = convert(raw[definition.source], definition, field)
+        problems += [
+            _problem(np.flatnonzero(bad), reason, definition.source, raw) for bad, reason in found if bad.any()
+        ]
+
+    rejects = pd.concat(problems, ignore_index=True) if problems else _no_rejects()
+    rejects = (
+        rejects.sort_values(["row", "column"], kind="stable").drop_duplicates(["row", "column"]).reset_index(drop=True)
+    )
+    good = ~np.isin(rows, rejects["row"])
+    _within_share(rejects, len(raw), dataset.max_reject_share, name)
+    kept = np.delete(np.arange(len(raw)), list(unparsed))  # rows that `compositions` describes, in order
+    clean.loc[kept, "reduced_formula"] = reduced_formulas(compositions)
+    clean.loc[kept, "n_elements"] = n_elements(compositions)
+    clean.loc[kept, "chemical_family"] = chemical_family(compositions)
+    clean.loc[kept, "dominant_element"] = dominant_element(compositions)
+    clean = clean[good].reset_index(drop=True).astype({"n_elements": "int64"})
+    if not good.any():
+        raise DataError("no row is left", where=name, found=f"{len(raw)} rows, all refused")
+    clean = add_columns(clean, dataset.derived, dataset.flags)
+    if dataset.repeats:
+        clean["repeated"] = clean.duplicated(dataset.repeats, keep="first").to_numpy()
+    log.info("%s: %d rows read, %d kept, %d refused", name, len(raw), int(good.sum()), int((~good).sum()))
+    return clean[dataset_schema(name, dataset).columns], rejects[REJECTS.columns]
+
+
+def _require_columns(raw: pd.DataFrame, needed: set[str], name: str) -> None:
+    missing = sorted(needed - set(raw.columns))
+    if missing:
+        raise DataError(
+            f"column {missing[0]!r} is missing", where=f"source of dataset {name}",
+            found=f"columns {list(raw.columns)}",
+            do="name the column as the source's header has it",
+        )  # fmt: skip
+
+
+def _numbers(cells: pd.Series, definition: Column, field) -> tuple[np.ndarray, list[tuple[np.ndarray, str]]]:
+    """Cells as float64 in the field's unit, and per kind of fault which rows have it."""
+    missing = cells.isna().to_numpy() | cells.map(lambda v: isinstance(v, str) and not v.strip()).to_numpy(dtype=bool)
+    boolean = cells.map(lambda v: isinstance(v, bool)).to_numpy(dtype=bool)
+    values = pd.to_numeric(cells.where(~boolean), errors="coerce").to_numpy(dtype=np.float64) * definition.scale
+    text = ~missing & np.isnan(values)
+    infinite = np.isinf(values)
+    with np.errstate(invalid="ignore"):
+        low = np.zeros(len(values), bool) if field.minimum is None else values < field.minimum
+        high = np.zeros(len(values), bool) if field.maximum is None else values > field.maximum
+    faults = [(text, "not a number"), (infinite, "not finite")]
+    faults += [(low & ~infinite, f"below {field.minimum} {field.unit}")]
+    faults += [(high & ~infinite, f"above {field.maximum} {field.unit}")]
+    if not definition.nullable:
+        faults.append((missing, "missing value"))
+    return values, faults
+
+
+def _texts(cells: pd.Series, definition: Column, field) -> tuple[pd.Series, list[tuple[np.ndarray, str]]]:
+    """Cells as stripped text; an empty cell is a fault unless the column is nullable."""
+    texts = cells.map(lambda v: None if pd.isna(v) or not str(v).strip() else str(v).strip()).astype(object)
+    missing = texts.isna().to_numpy()
+    return texts, [] if definition.nullable else [(missing, "missing value")]
+
+
+def _problem(positions, reason: str, column: str, raw: pd.DataFrame) -> pd.DataFrame:
+    positions = list(positions)
+    cells = raw[column].iloc[positions]
+    return pd.DataFrame({
+        "row": np.array(positions, dtype=np.int64) + 1,
+        "reason": reason.strip(),
+        "column": column,
+        "value": [None if pd.isna(v) else str(v) for v in cells],
+        "raw": [json.dumps(row, ensure_ascii=False, default=str) for row in raw.iloc[positions].to_dict("records")],
+    })  # fmt: skip
+
+
+def _no_rejects() -> pd.DataFrame:
+    return pd.DataFrame({f.name: pd.Series(dtype="int64" if f.dtype == "int64" else object) for f in REJECTS.fields})
+
+
+def _within_share(rejects: pd.DataFrame, total: int, allowed: float, name: str) -> None:
+    refused = rejects["row"].nunique()
+    if refused > allowed * total:
+        reasons = (
+            rejects.groupby(["column", "reason"])["row"].agg(["count", "min"]).sort_values("count", ascending=False)
+        )
+        shown = "; ".join(
+            f"{c}: {r} ({n} rows, first row {first})" for (c, r), (n, first) in reasons.head(5).iterrows()
+        )
+        raise DataError(
+            "too many bad rows", where=f"dataset {name}", expected=f"at most {allowed:.1%} of {total} rows refused",
+            found=f"{refused} ({refused / total:.1%}): {shown}",
+            do="mend the source, or raise max_reject_share in the dataset's definition",
+        )  # fmt: skip

@@ -1,0 +1,46 @@
+"""Errors that a user can act on: one sentence that says what, where, expected, found and what to do."""
+
+from __future__ import annotations
+
+
+class MatlasError(Exception):
+    """Bad input or a state that the user can mend; shown without a traceback.
+
+    what : the thing that is wrong, as a short clause; where : file, table, key or row; expected, found : the two
+    sides of the disagreement; do : the next step.
+    """
+
+    def __init__(self, what: str, *, where: object = None, expected: object = None, found: object = None, do: str = ""):
+        self.what, self.where, self.expected, self.found, self.do = what, where, expected, found, do
+        place = f" ({where})" if where is not None else ""
+        sides = []
+        if expected is not None:
+            sides.append(f"expected {expected}")
+        if found is not None:
+            sides.append(f"found {found}")
+        detail = f": {', '.join(sides)}" if sides else ""
+        advice = f". {do[0].upper()}{do[1:]}" if do else ""
+        super().__init__(f"{what}{place}{detail}{advice}".rstrip(".") + ".")
+
+    def __reduce__(self):  # keyword arguments survive a trip through a process pool
+        return _rebuild, (type(self), self.what, self.where, self.expected, self.found, self.do)
+
+
+def _rebuild(kind, what, where, expected, found, do):
+    return kind(what, where=where, expected=expected, found=found, do=do)
+
+
+class ConfigError(MatlasError):
+    """A configuration file names something unknown or gives it the wrong type."""
+
+
+class SourceError(MatlasError):
+    """A source can't be fetched, or is not what it should be."""
+
+
+class DataError(MatlasError):
+    """A table or file breaks its contract."""
+
+
+class QueryError(MatlasError):
+    """A question to the store that it can't or won't answer."""

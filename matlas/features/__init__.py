@@ -1,0 +1,5 @@
+"""Feature views: tables of features for the entities of a dataset.
+
+elements      element-property tables (magpie, deml, …) as one matrix
+composition   statistics of element properties over a composition, by one vectorised kernel
+"""

@@ -1,0 +1,148 @@
+"""The runner that every workflow script goes through: logging, seeds, BLAS threads, cost, and one-line errors."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import random
+import resource
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from matlas.errors import MatlasError
+from matlas.files import sha256_of
+from matlas.lineage import Lineage, digest, now, versions
+
+log = logging.getLogger("matlas")
+COST_MARK = "cost "
+_UNHASHED = ("code",)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one job may use: Snakemake's input, output, params and wildcards, and the runtime settings."""
+
+    rule: str
+    input: Any
+    output: Any
+    params: Any
+    wildcards: Any
+    log: str
+    settings: dict
+
+    @cached_property
+    def lineage(self) -> Lineage:
+        """Lineage of everything this job writes; simulated as soon as one input is."""
+        params = {k: v for k, v in self.params.items() if k not in _UNHASHED}
+        inputs, simulated = {}, bool(params.get("simulated", False))
+        for path in map(Path, self.input):
+            if path.suffix == ".parquet":
+                from matlas.tables import table_info
+
+                info = table_info(path)
+                inputs[_short(path, self.settings)] = info.content_hash
+                simulated |= info.lineage.simulated
+            else:
+                inputs[_short(path, self.settings)] = sha256_of(path)[:16]
+        spec = params.get("spec")
+        seed = spec.get("random_state") if isinstance(spec, dict) else None
+        return Lineage(inputs, self.params.get("code", ""), digest(params), seed, simulated, versions(), now())
+
+
+def run(main: Callable[[Job], None], snakemake: Any) -> None:
+    """Run `main(job)`; on failure exit 1 with one line on stderr, the traceback in the log."""
+    job = Job(
+        rule=snakemake.rule,
+        input=snakemake.input,
+        output=snakemake.output,
+        params=snakemake.params,
+        wildcards=snakemake.wildcards,
+        log=str(snakemake.log[0]),
+        settings=snakemake.config,
+    )
+    _log_to(job.log)
+    sys.excepthook = _reporter(job)
+    startup = time.time() - _process_start()
+    runtime = job.settings.get("runtime", {})
+    random.seed(runtime.get("seed", 0))
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed(runtime.get("seed", 0))
+    started = time.perf_counter()
+    with _blas_threads(runtime.get("blas_threads", 2)):
+        main(job)
+    cost = {
+        "rule": job.rule,
+        "wildcards": dict(job.wildcards.items()),
+        "startup_s": round(startup, 3),
+        "work_s": round(time.perf_counter() - started, 3),
+        "peak_rss_mb": round(_peak_rss_mb(), 1),
+        "finished": now(),
+    }
+    log.info("%s%s", COST_MARK, json.dumps(cost))
+
+
+def read_costs(logs: Path) -> list[dict]:
+    """The cost of the last finished run of each job below a folder of logs: rule, wildcards, startup_s and work_s in
+    seconds, peak_rss_mb in MB, finished as UTC time."""
+    costs = []
+    for path in sorted(logs.rglob("*.log")):
+        marked = [line for line in path.read_text(encoding="utf-8").splitlines() if COST_MARK + "{" in line]
+        if marked:
+            costs.append(json.loads(marked[-1].split(COST_MARK, 1)[1]))
+    return costs
+
+
+def _log_to(path: str) -> None:
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    handler = logging.FileHandler(path, mode="w", encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
+    log.setLevel(logging.INFO)
+    log.handlers = [handler]
+    logging.captureWarnings(True)
+    logging.getLogger("py.warnings").addHandler(handler)
+
+
+def _reporter(job: Job) -> Callable:
+    """An excepthook: the whole traceback goes to the log, one readable line to the terminal."""
+
+    def report(kind, error, trace):
+        log.error("%s", "".join(traceback.format_exception(kind, error, trace)))
+        known = isinstance(error, MatlasError)
+        line = str(error) if known else f"unexpected {kind.__name__}: {error}"
+        print(f"\nmatlas: {job.rule}: {line}\n  log: {job.log}", file=sys.stderr)
+
+    return report
+
+
+def _blas_threads(n: int):
+    from threadpoolctl import threadpool_limits
+
+    return threadpool_limits(limits=n)
+
+
+def _process_start() -> float:
+    """When this process started, in seconds since the epoch."""
+    import psutil
+
+    return psutil.Process(os.getpid()).create_time()
+
+
+def _peak_rss_mb() -> float:
+    """Largest resident memory of this process and of its largest child so far, in MB (ru_maxrss is kB on Linux, bytes
+    on macOS)."""
+    unit = 1e6 if sys.platform == "darwin" else 1e3
+    own, child = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return (own + child) / unit
+
+
+def _short(path: Path, settings: dict) -> str:
+    """An input's name without the results folder, so that lineage is the same wherever results stand."""
+    results = Path(settings.get("pathvars", {}).get("results", "results"))
+    return str(path.relative_to(results)) if path.is_relative_to(results) else path.name

@@ -1,0 +1,270 @@
+"""The one writer and the one reader of tables: Parquet, validated, atomic, with units and lineage in the footer."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from matlas.errors import DataError
+from matlas.files import atomic_path
+from matlas.lineage import Lineage, digest, now
+from schemas.table import Field, TableSchema
+
+BATCH_ROWS = 100_000
+SHOWN_FAILURES = 20
+_ARROW = {"float64": pa.float64(), "int64": pa.int64(), "bool": pa.bool_(), "string": pa.string()}
+
+
+@dataclass(frozen=True)
+class TableInfo:
+    """What the footer of a table says about it, readable without its rows."""
+
+    name: str
+    layer: str
+    key: tuple[str, ...]
+    rows: int
+    bytes: int
+    fields: tuple[Field, ...]
+    statistics: dict[str, dict]  # column -> null_share, min, max
+    attributes: dict[str, str]  # dataset, view, representation … as far as they apply
+    lineage: Lineage
+    content_hash: str
+    schema_version: str
+
+    @property
+    def version(self) -> str:
+        """Changes when the definition or the code behind the table changes."""
+        return digest([self.schema_version, self.lineage.code, self.lineage.config])
+
+    @property
+    def columns(self) -> list[str]:
+        return [f.name for f in self.fields]
+
+
+def write_table(
+    data: pd.DataFrame | Iterable[pd.DataFrame],
+    path: str | PathLike,
+    schema: TableSchema,
+    *,
+    lineage: Lineage | None = None,
+    attributes: dict[str, str] | None = None,
+) -> None:
+    """Validate every row against `schema` and write one Parquet file (zstd, row groups of at most 100,000 rows).
+
+    data : one frame, or an iterable of frames of any size; columns in any order, none missing, none more.
+    Raises DataError with up to 20 failures a check (column, row, value) and their count; then nothing is written.
+    """
+    frames = [data] if isinstance(data, pd.DataFrame) else data
+    arrow_schema = pa.schema([pa.field(f.name, _ARROW[f.dtype]) for f in schema.fields])
+    totals = {f.name: _ColumnTotals(f) for f in schema.fields}
+    keys: list[pd.DataFrame] = []
+    rows = 0
+    with (
+        atomic_path(path) as temporary,
+        pq.ParquetWriter(temporary, arrow_schema, compression="zstd") as writer,
+    ):
+        for batch in _batches(frames):
+            batch = _in_order(batch, schema)
+            table = _validated(batch, schema, arrow_schema, first_row=rows)
+            for name, total in totals.items():
+                total.add(table.column(name))
+            keys.append(batch[list(schema.key)])
+            rows += len(batch)
+            writer.write_table(table)
+        _check_key(keys, schema)
+        recorded = lineage or Lineage(created=now())
+        footer = {
+            "table": {"name": schema.name, "layer": schema.layer, "key": schema.key, "version": schema.version},
+            "fields": [asdict(f) for f in schema.fields],
+            "statistics": {name: total.statistics(rows) for name, total in totals.items()},
+            "attributes": attributes or {},
+            "lineage": recorded.as_dict(),
+            "content_hash": digest([[name, total.hexdigest()] for name, total in totals.items()]),
+        }
+        writer.add_key_value_metadata({"matlas": json.dumps(footer, ensure_ascii=False)})
+
+
+def read_table(path: str | PathLike, columns: list[str] | None = None) -> pd.DataFrame:
+    """Read a table, or some of its columns in the order asked for. Raises DataError for an unknown column."""
+    info = table_info(path)
+    unknown = [c for c in columns or [] if c not in info.columns]
+    if unknown:
+        raise DataError(f"unknown column {unknown[0]!r}", where=path, expected=f"one of {info.columns}")
+    table = pq.read_table(path, columns=columns)
+    nullable = {f.name: "Int64" for f in info.fields if f.dtype == "int64" and f.nullable}
+    frame = table.to_pandas()
+    return frame.astype({c: t for c, t in nullable.items() if c in frame.columns})
+
+
+def table_info(path: str | PathLike) -> TableInfo:
+    """Read a table's footer. Raises DataError when the file is absent or was not written by `write_table`."""
+    path = Path(path)
+    if not path.is_file():
+        raise DataError("table is missing", where=path, do="run the workflow that makes it (snakemake --cores all)")
+    try:
+        parquet = pq.read_metadata(path)
+    except pa.ArrowInvalid as error:
+        raise DataError(
+            "not a Parquet file", where=path, found=str(error).splitlines()[0], do="delete it and rerun"
+        ) from error
+    raw = (parquet.metadata or {}).get(b"matlas")
+    if raw is None:
+        raise DataError("Parquet file without matlas metadata", where=path, do="write it with write_table")
+    footer = json.loads(raw)
+    table = footer["table"]
+    return TableInfo(
+        name=table["name"],
+        layer=table["layer"],
+        key=tuple(table["key"]),
+        rows=parquet.num_rows,
+        bytes=path.stat().st_size,
+        fields=tuple(Field(**{**f, "allowed": tuple(f["allowed"])}) for f in footer["fields"]),
+        statistics=footer["statistics"],
+        attributes=footer["attributes"],
+        lineage=Lineage(**footer["lineage"]),
+        content_hash=footer["content_hash"],
+        schema_version=table["version"],
+    )
+
+
+def _batches(frames: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+    for frame in frames:
+        for start in range(0, len(frame), BATCH_ROWS):
+            yield frame.iloc[start : start + BATCH_ROWS]
+
+
+def _in_order(frame: pd.DataFrame, schema: TableSchema) -> pd.DataFrame:
+    wanted, found = schema.columns, list(frame.columns)
+    missing, extra = [c for c in wanted if c not in found], [c for c in found if c not in wanted]
+    if missing or extra:
+        raise DataError(
+            "columns differ from the schema", where=f"table {schema.name}", expected=f"{len(wanted)} columns",
+            found=f"missing {missing[:SHOWN_FAILURES]}, unexpected {extra[:SHOWN_FAILURES]}",
+        )  # fmt: skip
+    return frame if wanted == found else frame[wanted]
+
+
+def _validated(frame: pd.DataFrame, schema: TableSchema, arrow_schema: pa.Schema, first_row: int) -> pa.Table:
+    """The batch as Arrow. NumPy decides quickly; only a batch that fails goes through pandera, which names the rows."""
+    if all(_holds(frame[f.name], f) for f in schema.fields) and all(
+        bool((frame[a].isna() | frame[b].isna() | (frame[a] <= frame[b])).all()) for a, b in schema.ordered
+    ):
+        return pa.Table.from_pandas(frame, schema=arrow_schema, preserve_index=False)
+    raise _failures(frame, schema, first_row)
+
+
+def _holds(column: pd.Series, f: Field) -> bool:
+    """Whether a column keeps its field's contract; the same rules as TableSchema.pandera()."""
+    if f.dtype == "float64":
+        if column.dtype != np.float64:
+            return False
+        values = column.to_numpy()
+        if len(values) == 0:
+            return True
+        # one NaN makes both extremes NaN, so the common case of a full column needs two passes only
+        low, high = values.min(), values.max()
+        if np.isnan(low):
+            if not f.nullable:
+                return False
+            values = values[~np.isnan(values)]
+            if len(values) == 0:
+                return True
+            low, high = values.min(), values.max()
+        return bool(np.isfinite(low) and np.isfinite(high)) and _in_range(low, high, f)
+    if f.dtype == "int64":
+        if str(column.dtype) != ("Int64" if f.nullable else "int64"):
+            return False
+        present = column.dropna()
+        return len(present) == 0 or _in_range(present.min(), present.max(), f)
+    if f.dtype == "bool":
+        return column.dtype == np.bool_
+    present = column.dropna()
+    if len(present) < len(column) and not f.nullable:
+        return False
+    if pd.api.types.infer_dtype(present, skipna=False) not in ("string", "empty"):
+        return False
+    return not f.allowed or bool(present.isin(f.allowed).all())
+
+
+def _in_range(low: float, high: float, f: Field) -> bool:
+    return (f.minimum is None or low >= f.minimum) and (f.maximum is None or high <= f.maximum)
+
+
+def _failures(frame: pd.DataFrame, schema: TableSchema, first_row: int) -> DataError:
+    from pandera.errors import SchemaErrors
+
+    try:
+        schema.pandera().validate(frame.reset_index(drop=True), lazy=True)
+    except SchemaErrors as error:
+        cases = error.failure_cases
+    else:
+        raise RuntimeError(f"table {schema.name}: the quick check and pandera disagree")
+    lines = []
+    for (column, check), group in cases.groupby(["column", "check"], sort=False, dropna=False):
+        shown = ", ".join(
+            f"row {first_row + int(row)}: {value!r}" if pd.notna(row) else repr(value)
+            for row, value in zip(group["index"][:SHOWN_FAILURES], group["failure_case"], strict=False)
+        )
+        lines.append(f"{column}, {check}, {len(group)} failing: {shown}")
+    return DataError(
+        f"table {schema.name} breaks its schema", where=f"rows {first_row}…{first_row + len(frame) - 1}",
+        found="\n  " + "\n  ".join(lines), do="mend the step that computed these values; nothing was written",
+    )  # fmt: skip
+
+
+def _check_key(keys: list[pd.DataFrame], schema: TableSchema) -> None:
+    if not keys:
+        return
+    key = pd.concat(keys, ignore_index=True)
+    doubled = key.duplicated(keep=False)
+    if doubled.any():
+        shown = [f"row {i}: {tuple(key.loc[i])}" for i in key.index[doubled][:SHOWN_FAILURES]]
+        raise DataError(
+            f"key {schema.key} of table {schema.name} is not unique",
+            found=f"{int(doubled.sum())} rows: {', '.join(shown)}", do="one row an entity is required",
+        )  # fmt: skip
+
+
+class _ColumnTotals:
+    """Running hash, null count and range of one column; the hash doesn't depend on how rows fall into batches."""
+
+    def __init__(self, f: Field):
+        self.numeric = f.dtype in ("float64", "int64")
+        self.values, self.shape = hashlib.blake2b(digest_size=16), hashlib.blake2b(digest_size=16)
+        self.rows = self.nulls = 0
+        self.low = self.high = None
+
+    def add(self, column: pa.ChunkedArray) -> None:
+        for chunk in column.chunks:
+            self.nulls += chunk.null_count
+            first_row, self.rows = self.rows, self.rows + len(chunk)
+            if chunk.null_count:
+                self.shape.update(np.flatnonzero(np.asarray(chunk.is_null())) + first_row)
+                chunk = chunk.drop_null()
+            if pa.types.is_string(chunk.type):
+                lengths = pc.binary_length(chunk).to_numpy(zero_copy_only=False)
+                self.shape.update(np.ascontiguousarray(lengths, dtype=np.int32))
+                self.values.update("".join(chunk.to_pylist()).encode())
+                continue
+            values = np.ascontiguousarray(chunk.to_numpy(zero_copy_only=False))
+            self.values.update(values.data if values.dtype != np.bool_ else values.view(np.uint8).data)
+            if self.numeric and len(values):
+                low, high = float(values.min()), float(values.max())
+                self.low = low if self.low is None else min(self.low, low)
+                self.high = high if self.high is None else max(self.high, high)
+
+    def hexdigest(self) -> str:
+        return self.values.hexdigest() + self.shape.hexdigest()
+
+    def statistics(self, rows: int) -> dict:
+        return {"null_share": self.nulls / rows if rows else 0.0, "min": self.low, "max": self.high}
