@@ -191,7 +191,7 @@ class _Download:
         if status not in (200, 206):
             transient = status >= 500 or status in BUSY
             raise _Unavailable(f"HTTP {status} {response.reason}", transient=transient, absent=status in (404, 410))
-        if "html" in response.headers.get("Content-Type", "") and not self.name.endswith((".html", ".htm")):
+        if "html" in response.headers.get("Content-Type", "").lower() and not self.name.endswith((".html", ".htm")):
             raise _Unavailable(f"an HTML page instead of data (HTTP {status})")
         total = response.headers.get("Content-Length", "")
         if status == 206:
@@ -206,8 +206,7 @@ class _Download:
         if status == 200 and offset:
             self.say("the server can't resume, starting again")
             self.handle.truncate(0)
-        else:
-            self.resumed = bool(offset)
+        self.resumed = status == 206 and offset > 0
         return True
 
     def append(self, read: Callable[[int], bytes], place: Path | str) -> None:
@@ -240,7 +239,8 @@ class _Download:
                 "registered file, or check the new content and register its bytes and sha256 in config/sources.yaml"
             )
         else:
-            do = f"put the registered file at {self.file['mirror']} in the mirror, or unset MATLAS_MIRROR"
+            do = f"put the registered file at {self.file['mirror']} in the mirror"
+            do += ", or unset MATLAS_MIRROR to use the origin" if self.file["urls"] else ""
         raise SourceError(
             f"source {self.source_id}: {self.name} is not the registered file",
             where=f"from {_shown(place)}",
@@ -264,17 +264,19 @@ class _Download:
 
 def _below_mirror(source_id: str, mirror: str, relative: str) -> Path | str:
     """Path or URL of a file below the mirror; a mirror that can't be one is an error, not a reason to go elsewhere."""
-    scheme = mirror.partition("://")[0].lower() if "://" in mirror else ""
-    if scheme in ("http", "https"):
-        parts = urlsplit(mirror)
+    try:
+        parts = urlsplit(mirror if "://" in mirror else "")
+    except ValueError:  # such as an unclosed bracket
+        parts = urlsplit("malformed://")
+    if parts.scheme in ("http", "https"):
         return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/{quote(relative)}"))
-    folder = Path(url2pathname(urlsplit(mirror).path)) if scheme == "file" else Path(mirror).expanduser()
-    if scheme not in ("", "file") or not folder.is_dir():
+    folder = Path(url2pathname(parts.path)) if parts.scheme == "file" else Path(mirror).expanduser()
+    if parts.scheme not in ("", "file") or not folder.is_dir():
         raise SourceError(
             f"source {source_id}: the mirror can't be used",
             where="MATLAS_MIRROR, or mirror in config.yaml",
-            expected="an existing folder or an http(s) base URL",
-            found=_shown(mirror) if scheme not in ("", "file") else f"no folder {folder}",
+            expected="an existing folder, or an http(s) base URL",
+            found=f"a {parts.scheme} URL" if parts.scheme not in ("", "file") else f"no folder {folder}",
             do="set MATLAS_MIRROR to the folder that holds the sources, or unset it to fetch from the origins",
         )
     return folder / relative
@@ -296,7 +298,11 @@ def _exclusive(part: Path, source_id: str) -> Iterator[BinaryIO]:
                     do="wait for that process or end it, then run again",
                 ) from None
             # Between opening and locking, another process may have renamed the file to its target or removed it.
-            if part.exists() and part.samefile(f"/dev/fd/{handle.fileno()}"):
+            try:
+                current = part.stat()
+            except FileNotFoundError:
+                continue
+            if os.path.samestat(current, os.fstat(handle.fileno())):
                 yield handle
                 return
 

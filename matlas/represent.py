@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
@@ -27,6 +29,23 @@ class Projection:
     loadings: np.ndarray
     explained_variance_ratio: np.ndarray
     reconstruction_error: np.ndarray
+
+    def scores_frame(self, entities: pd.Index) -> pd.DataFrame:
+        """Scores as `representation_schema` has them; entities : (n,) keys in the order of the rows."""
+        frame = pd.DataFrame(self.scores, columns=[f"z_{i}" for i in range(self.scores.shape[1])])
+        frame.insert(0, entities.name, entities)
+        return frame.assign(reconstruction_error=self.reconstruction_error)
+
+    def loadings_frame(self, features: Sequence[str]) -> pd.DataFrame:
+        """Loadings as schema LOADINGS has them; features : (p,) column names of the view."""
+        d, p = self.loadings.shape
+        return pd.DataFrame(
+            {
+                "component": np.repeat(np.arange(d), p),
+                "feature": np.tile(np.asarray(features, dtype=object), d),
+                "loading": self.loadings.ravel(),
+            }
+        )
 
 
 def finite_matrix(values: np.ndarray, what: str) -> np.ndarray:
@@ -80,3 +99,11 @@ def pca(features: np.ndarray, *, n_components: int, standardise: bool = True, ra
         rows = slice(start, start + _ROWS_AT_ONCE)
         error[rows] = ((matrix[rows] - model.inverse_transform(scores[rows])) ** 2).mean(axis=1)
     return Projection(scores * signs, model.components_ * signs[:, None], model.explained_variance_ratio_, error)
+
+
+def fit(features: np.ndarray, *, algorithm: str, **parameters) -> Projection:
+    """The representation that config/methods.yaml describes: `algorithm` picks the function, the rest is its own."""
+    return ALGORITHMS[algorithm](features, **parameters)
+
+
+ALGORITHMS = {"pca": pca}

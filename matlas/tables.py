@@ -50,6 +50,12 @@ class TableInfo:
     def columns(self) -> list[str]:
         return [f.name for f in self.fields]
 
+    @property
+    def key_field(self) -> Field:
+        """The field of a key of one column. Raises ValueError for a longer key."""
+        (name,) = self.key
+        return next(f for f in self.fields if f.name == name)
+
 
 def write_table(
     data: pd.DataFrame | Iterable[pd.DataFrame],

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import stat
+import struct
 import tarfile
 import uuid
 import zipfile
@@ -19,7 +20,10 @@ from typing import BinaryIO, Literal, NoReturn
 from matlas.errors import SourceError
 
 CHUNK = 1 << 18  # bytes read at a time
-CORRUPT = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError, NotImplementedError)
+CORRUPT = (  # what the readers of the standard library raise on damage (ValueError: names that are not UTF-8)
+    *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, struct.error),
+    *(EOFError, OSError, ValueError, NotImplementedError),
+)
 
 
 @dataclass(frozen=True)
@@ -146,6 +150,8 @@ def _tar_entries(archive: Path) -> Iterator[_Entry]:
         opened.fileobj.seek(opened.offset)
         if opened.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
             raise tarfile.ReadError("no end-of-archive mark")
+        while opened.fileobj.read(CHUNK):  # to the end of the stream, where gzip and xz check their sums
+            pass
 
 
 _ENTRIES = {"zip": _zip_entries, "tar": _tar_entries}

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-RelativePath = Annotated[str, StringConstraints(pattern=r"^(?!/)(?!.*(^|/)\.\.(/|$)).+$")]
+
+
+def _inside(path: str) -> str:
+    if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
+        raise ValueError("a relative path without '..'")
+    return path
+
+
+RelativePath = Annotated[str, StringConstraints(min_length=1), AfterValidator(_inside)]
 
 
 class Model(BaseModel):
@@ -21,9 +30,9 @@ class Model(BaseModel):
 class Pathvars(Model):
     """Where results, logs and benchmark files go; `<results>` and so on in the rules."""
 
-    results: RelativePath = "results"
-    logs: RelativePath = "logs"
-    benchmarks: RelativePath = "results/benchmarks"
+    results: str = "results"
+    logs: str = "logs"
+    benchmarks: str = "results/benchmarks"
 
 
 class Runtime(Model):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from matlas.cluster.silhouette import label_columns, map_in_threads, one_hot
+from matlas.cluster.silhouette import label_columns, map_in_threads
 from matlas.cluster.sweep import Sweep, estimator, fitted
 from matlas.errors import DataError
 from matlas.represent import finite_matrix

@@ -31,7 +31,7 @@ STATISTICS = {
 }
 _NEVER_NEGATIVE = ("range", "avg_dev", "std_dev")
 _FRACTION_TOLERANCE = 1e-8  # pymatgen drops smaller amounts, and matminer asks it for fractions as amounts
-_BLOCK = 4096  # compositions worked on at a time: their (p, block) arrays stay in the processor's cache
+_BLOCK = 2048  # compositions worked on at a time: their (p, block) arrays stay in the processor's cache
 
 
 def feature_fields(spec: Mapping, table: ElementTable | None = None) -> tuple[Field, ...]:
@@ -118,9 +118,8 @@ def _statistics(spec: Mapping, table: ElementTable | None) -> tuple[str, ...]:
     statistics = tuple(spec.get("statistics") or PRESETS[table.name])
     for statistic in statistics:
         if statistic not in STATISTICS:
-            raise ConfigError(
-                "unknown statistic", found=repr(statistic), expected=", ".join(STATISTICS), do=nearest(statistic, tuple(STATISTICS))
-            )
+            advice = nearest(statistic, tuple(STATISTICS))
+            raise ConfigError("unknown statistic", found=repr(statistic), expected=", ".join(STATISTICS), do=advice)
     return statistics
 
 

@@ -8,11 +8,14 @@ from __future__ import annotations
 import difflib
 import re
 from dataclasses import dataclass
+from os import PathLike
 
 import numpy as np
+import pandas as pd
 
 from matlas.composition import SYMBOLS
 from matlas.errors import ConfigError
+from matlas.tables import read_table, table_info
 from schemas.table import Field
 
 # Statistics that `ElementProperty.from_preset(name)` computes, in its order.
@@ -95,6 +98,13 @@ class ElementTable:
     properties: tuple[Field, ...]
     values: np.ndarray
 
+    def to_frame(self) -> pd.DataFrame:
+        """One row an element: symbol, atomic_number and the properties (schemas.tables.features.element_schema)."""
+        frame = pd.DataFrame(self.values[1:], columns=[f.name for f in self.properties])
+        frame.insert(0, "symbol", SYMBOLS[1:])
+        frame.insert(1, "atomic_number", np.arange(1, len(SYMBOLS)))
+        return frame
+
 
 def load_element_table(name: str, impute_nan: bool = True) -> ElementTable:
     """The table `name` (a key of PRESETS) with the values of matminer's `ElementProperty.from_preset(name)`.
@@ -123,14 +133,21 @@ def load_element_table(name: str, impute_nan: bool = True) -> ElementTable:
     return ElementTable(name, tuple(_field(name, label) for label in preset.features), values)
 
 
+def read_element_table(path: str | PathLike) -> ElementTable:
+    """The table as a workflow job wrote it: matminer is not needed to read it."""
+    info, frame = table_info(path), read_table(path)
+    properties = tuple(f for f in info.fields if f.name not in ("symbol", "atomic_number"))
+    values = np.full((len(SYMBOLS), len(properties)), np.nan)
+    values[frame["atomic_number"]] = frame[[f.name for f in properties]]
+    return ElementTable(info.name, properties, values)
+
+
 def _field(table: str, label: str) -> Field:
     if table in _EMBEDDINGS:
         unit, description = "1", f"component {label.split()[-1]} of the {_EMBEDDINGS[table]} embedding"
     else:
         unit, description = _MEANINGS[table][label]
-    return Field(
-        snake_case(label), "float64", unit, description, citation=CITATIONS[table], nullable=True, label=label
-    )
+    return Field(snake_case(label), "float64", unit, description, citation=CITATIONS[table], nullable=True, label=label)
 
 
 def snake_case(label: str) -> str:

@@ -1,0 +1,57 @@
+# Everything runs in .venv, made from the pinned lock file. Plain commands for each target are in README.md.
+PYTHON ?= python3
+CORES ?= all
+VENV := .venv
+RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
+
+define next_steps
+	@echo
+	@echo 'Report: $(1)/report/index.html (open it in a browser). Three things to try next, after `source $(VENV)/bin/activate`:'
+	@echo '  matlas$(2) claims'
+	@echo '  matlas$(2) query "SELECT chemical_family, count(*) AS rows, median(zt) AS zt FROM datasets.estm GROUP BY ALL ORDER BY zt DESC"'
+	@echo '  matlas$(2) features get estm --views magpie --columns zt -o magpie.csv --format csv'
+endef
+
+.PHONY: demo reproduce test bench soak lint format lock docs clean
+
+demo: $(VENV)/installed
+	$(RUN) snakemake --cores $(CORES) --configfile config/demo.yaml
+	$(call next_steps,results/demo, --results results/demo)
+
+reproduce: $(VENV)/installed
+	$(RUN) snakemake --cores $(CORES)
+	$(call next_steps,results,)
+
+test: $(VENV)/installed
+	$(RUN) pytest -n 2 --dist loadgroup
+
+soak: $(VENV)/installed
+	$(RUN) MATLAS_SOAK=20 pytest tests/workflow/test_kill.py
+
+bench: $(VENV)/installed
+	$(RUN) python -m bench
+
+lint: $(VENV)/installed
+	$(RUN) python tests/lint.py
+
+format: $(VENV)/installed
+	$(RUN) ruff check --fix . && $(RUN) ruff format . && $(RUN) snakefmt Snakefile rules
+
+docs: $(VENV)/installed
+	$(RUN) python -m schemas.generate
+
+# torch's CUDA packages are left out of the lock file: pip adds those that the machine's own build of torch asks for
+lock: $(VENV)/installed
+	$(RUN) uv pip compile --universal --python-version 3.11 --no-header --no-annotate --quiet requirements.in \
+	  | grep -vE '^(nvidia-|cuda-|triton)' > requirements.lock.new
+	mv requirements.lock.new requirements.lock
+
+$(VENV)/installed: requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info[:2] <= (3, 13) else f"matlas needs Python 3.11 to 3.13, this is {sys.version.split()[0]}: make PYTHON=python3.12 …")'
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --requirement requirements.lock
+	$(VENV)/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+clean:
+	rm -rf results/demo logs

@@ -1,0 +1,40 @@
+"""matlas: from original sources to validated tables, latent spaces, clusters, claims and a report.
+
+snakemake --cores all                                     every study, on real data
+snakemake --cores all --configfile config/demo.yaml       the same on sample data
+snakemake --cores all estm_families                       one study
+"""
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+configfile: "config/config.yaml"
+
+
+include: "rules/common.smk"
+include: "rules/acquire.smk"
+include: "rules/clean.smk"
+include: "rules/featurize.smk"
+include: "rules/represent.smk"
+include: "rules/cluster.smk"
+include: "rules/figure.smk"
+include: "rules/claim.smk"
+include: "rules/report.smk"
+
+
+wildcard_constraints:
+    source=one_of(ATLAS.sources),
+    dataset=one_of(ATLAS.datasets),
+    view=one_of(ATLAS.views),
+    representation=one_of(ATLAS.methods.representations),
+    clustering=one_of(ATLAS.methods.clusterings),
+    study=one_of(ATLAS.studies),
+
+
+rule all:
+    default_target: True
+    input:
+        "<results>/report/index.html",
+        "<results>/matlas.duckdb",

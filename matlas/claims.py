@@ -1,0 +1,70 @@
+"""Published statements, measured by SQL over the catalog."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import duckdb
+import pandas as pd
+
+from matlas.errors import ConfigError
+from schemas.tables.analysis import CLAIMS
+
+
+def measure(
+    catalog: duckdb.DuckDBPyConnection, claims: Sequence[Mapping], study: str, *, simulated: bool, skipped: str | None
+) -> pd.DataFrame:
+    """Each claim with its measured value and verdict, as schema CLAIMS has it.
+
+    claims : definitions (schemas.config.Claim as plain values); simulated : the tables hold generated data, so no
+    verdict speaks about the publication; skipped : the source that the settings leave out: nothing is evaluated.
+    Raises ConfigError for a claim whose SQL fails or does not return one row with one value.
+    """
+    rows = []
+    for claim in claims:
+        measured, detail = (None, f"source {skipped} was left out") if skipped else _evaluate(catalog, claim, study)
+        rows.append({
+            **{name: claim[name] for name in ("id", "variant", "says", "cites", "tolerance")},
+            "study": study,
+            "expected": float(claim["expect"]),
+            "measured": measured,
+            "verdict": verdict(measured, float(claim["expect"]), claim["tolerance"], simulated=simulated),
+            "quantity": "true or false" if isinstance(claim["expect"], bool) else "number",
+            "detail": detail,
+        })  # fmt: skip
+    frame = pd.DataFrame(rows, columns=CLAIMS.columns)
+    return frame.astype({"expected": float, "measured": float, "tolerance": float})
+
+
+def verdict(measured: float | None, expected: float, tolerance: float, *, simulated: bool) -> str:
+    """What a measurement says; the tolerance has room for rounding in the last bits."""
+    if measured is None:
+        return "not evaluated"
+    agrees = abs(measured - expected) <= tolerance + 1e-12 * max(abs(measured), abs(expected))
+    if simulated:
+        return "agrees on simulated data" if agrees else "differs on simulated data"
+    return "reproduced" if agrees else "contradicted"
+
+
+def _evaluate(catalog: duckdb.DuckDBPyConnection, claim: Mapping, study: str) -> tuple[float, str]:
+    where = f"study {study}, claim {claim['id']}"
+    try:
+        result = catalog.execute(claim["sql"])
+        names = [column[0] for column in result.description]
+        rows = result.fetchmany(2)
+    except duckdb.Error as error:
+        raise ConfigError("the SQL of a claim fails", where=where, found=str(error).splitlines()[0]) from error
+    if len(rows) != 1 or rows[0][0] is None:
+        found = "no value" if len(rows) == 1 else f"{'no' if not rows else 'several'} rows"
+        raise ConfigError("the SQL of a claim must return one row with one value", where=where, found=found)
+    value = rows[0][0]
+    if isinstance(value, bool) != isinstance(claim["expect"], bool) or isinstance(value, str):
+        expected = "true or false" if isinstance(claim["expect"], bool) else "a number"
+        raise ConfigError(
+            "the SQL of a claim returns the wrong type", where=where, expected=expected, found=repr(value)
+        )
+    if not math.isfinite(value):
+        raise ConfigError("the SQL of a claim returns no finite number", where=where, found=repr(value))
+    detail = rows[0][names.index("detail")] if "detail" in names else ""
+    return float(value), str(detail or "")

@@ -1,0 +1,5 @@
+"""Sample data: raw files in the formats of real sources, with a planted truth.
+
+generators        the generators by name, as config/demo.yaml gives it
+thermoelectrics   an ESTM-like spreadsheet of doped compound families
+"""

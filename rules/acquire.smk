@@ -1,0 +1,44 @@
+rule download_source:
+    output:
+        protected("<results>/sources/{source}/{file}"),
+    log:
+        "<logs>/acquire/{source}/{file}.log",
+    benchmark:
+        "<benchmarks>/acquire/{source}/{file}.tsv"
+    wildcard_constraints:
+        source=one_of(set(ATLAS.sources) - set(ATLAS.settings.sample_sources)),
+        file=one_of({re.escape(f) for s in ATLAS.sources.values() for f in s.files}),
+    threads: 1
+    resources:
+        mem_mb=500,
+        runtime=60,
+    params:
+        file=lambda w: spec(ATLAS.sources[w.source].files[w.file]),
+        code=code_of("acquire/download_source.py"),
+    message:
+        "Fetching {wildcards.file} of source {wildcards.source}"
+    script:
+        "../workflow_scripts/acquire/download_source.py"
+
+
+rule simulate_source:
+    output:
+        "<results>/sources/{source}/{file}",
+    log:
+        "<logs>/acquire/{source}/{file}.sample.log",
+    benchmark:
+        "<benchmarks>/acquire/{source}/{file}.sample.tsv"
+    wildcard_constraints:
+        source=one_of(ATLAS.settings.sample_sources),
+        file=one_of({re.escape(f) for s in ATLAS.sources.values() for f in s.files}),
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        spec=lambda w: spec(ATLAS.settings.sample_sources[w.source]),
+        code=code_of("acquire/simulate_source.py"),
+    message:
+        "Generating SAMPLE DATA in place of source {wildcards.source}"
+    script:
+        "../workflow_scripts/acquire/simulate_source.py"

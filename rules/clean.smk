@@ -1,0 +1,24 @@
+rule clean_compositions:
+    input:
+        lambda w: raw_file(w.dataset),
+    output:
+        clean="<results>/datasets/{dataset}.parquet",
+        rejects="<results>/rejects/{dataset}.parquet",
+    log:
+        "<logs>/clean/{dataset}.log",
+    benchmark:
+        "<benchmarks>/clean/{dataset}.tsv"
+    wildcard_constraints:
+        dataset=one_of(name for name, d in ATLAS.datasets.items() if d.kind == "composition"),
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=20,
+    params:
+        spec=lambda w: spec(ATLAS.datasets[w.dataset]),
+        simulated=lambda w: is_simulated(w.dataset),
+        code=code_of("clean/clean_compositions.py"),
+    message:
+        "Cleaning dataset {wildcards.dataset}"
+    script:
+        "../workflow_scripts/clean/clean_compositions.py"

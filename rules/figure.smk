@@ -1,0 +1,36 @@
+for study in ATLAS.studies:
+
+    # One rule a study, because the figures are named by the study's file: a deleted figure is then redrawn.
+    rule:
+        name:
+            f"figures_{study}"
+        input:
+            tables_of(study),
+        output:
+            figures_of(study),
+        log:
+            f"<logs>/figure/{study}.log",
+        benchmark:
+            f"<benchmarks>/figure/{study}.tsv"
+        threads: 1
+        resources:
+            mem_mb=2000,
+            runtime=20,
+        params:
+            study=study,
+            title=ATLAS.studies[study].title,
+            figures=[spec(f) for f in ATLAS.studies[study].figures],
+            tables=[spec(t) for t in ATLAS.studies[study].tables],
+            code=code_of("figure/draw_figures.py"),
+        message:
+            f"Drawing the figures of study {study}"
+        script:
+            "../workflow_scripts/figure/draw_figures.py"
+
+    rule:
+        name:
+            study
+        input:
+            tables_of(study),
+            figures_of(study),
+            claims_of(study),
