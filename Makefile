@@ -32,7 +32,11 @@ bench: $(VENV)/installed
 	$(RUN) python -m bench
 
 lint: $(VENV)/installed
-	$(RUN) python tests/lint.py
+	$(RUN) ruff check .
+	$(RUN) ruff format --check .
+	$(RUN) snakefmt --check Snakefile rules
+	$(RUN) python -m schemas.generate --check
+	$(RUN) python -m tests.lint_snakefiles
 
 format: $(VENV)/installed
 	$(RUN) ruff check --fix . && $(RUN) ruff format . && $(RUN) snakefmt Snakefile rules

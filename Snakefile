@@ -38,3 +38,6 @@ rule all:
     input:
         "<results>/report/index.html",
         "<results>/matlas.duckdb",
+        # named one by one, so that a deleted file is noticed although nothing needs it any more
+        [t for study in ATLAS.studies for t in tables_of(study)],
+        [f for study in ATLAS.studies for f in figures_of(study)],

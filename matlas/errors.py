@@ -18,7 +18,7 @@ class MatlasError(Exception):
             sides.append(f"expected {expected}")
         if found is not None:
             sides.append(f"found {found}")
-        detail = f": {', '.join(sides)}" if sides else ""
+        detail = f": {', '.join(sides)}".rstrip(". \n") if sides else ""
         advice = f". {do[0].upper()}{do[1:]}" if do else ""
         super().__init__(f"{what}{place}{detail}{advice}".rstrip(".") + ".")
 

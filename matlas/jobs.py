@@ -53,7 +53,7 @@ class Job:
                 inputs[_short(path, self.settings)] = sha256_of(path)[:16]
         spec = params.get("spec")
         seed = spec.get("random_state") if isinstance(spec, dict) else None
-        return Lineage(inputs, self.params.get("code", ""), digest(params), seed, simulated, versions(), now())
+        return Lineage(inputs, self.params.get("code", ""), digest(params), seed, simulated, versions())
 
 
 def run(main: Callable[[Job], None], snakemake: Any) -> None:

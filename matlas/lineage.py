@@ -22,7 +22,8 @@ RECORDED_VERSIONS = ("numpy", "pandas", "pyarrow", "pandera", "scikit-learn", "m
 @dataclass(frozen=True)
 class Lineage:
     """Where a table comes from. `inputs` maps each input's name to the hash of its content; `simulated` is true
-    when any input was generated rather than measured, and follows the data through every later stage."""
+    when any input was generated rather than measured, and follows the data through every later stage. No time stamp
+    is kept, so that the same inputs give the same bytes; a file's own time says when it was made."""
 
     inputs: Mapping[str, str] = field(default_factory=dict)
     code: str = ""
@@ -30,7 +31,6 @@ class Lineage:
     seed: int | None = None
     simulated: bool = False
     versions: Mapping[str, str] = field(default_factory=dict)
-    created: str = ""
 
     def as_dict(self) -> dict:
         return asdict(self)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 from os import PathLike
 from pathlib import Path
 
@@ -17,8 +18,8 @@ import pyarrow.parquet as pq
 
 from matlas.errors import DataError
 from matlas.files import atomic_path
-from matlas.lineage import Lineage, digest, now
-from schemas.table import Field, TableSchema
+from matlas.lineage import Lineage, digest
+from schemas.table import DTYPES, Field, TableSchema
 
 BATCH_ROWS = 100_000
 SHOWN_FAILURES = 20
@@ -34,6 +35,7 @@ class TableInfo:
     key: tuple[str, ...]
     rows: int
     bytes: int
+    created: str  # UTC, from the time of the file
     fields: tuple[Field, ...]
     statistics: dict[str, dict]  # column -> null_share, min, max
     attributes: dict[str, str]  # dataset, view, representation … as far as they apply
@@ -81,6 +83,8 @@ def write_table(
     ):
         for batch in _batches(frames):
             batch = _in_order(batch, schema)
+            if batch.empty:  # pandas has no dtypes for what isn't there
+                continue
             table = _validated(batch, schema, arrow_schema, first_row=rows)
             for name, total in totals.items():
                 total.add(table.column(name))
@@ -88,7 +92,7 @@ def write_table(
             rows += len(batch)
             writer.write_table(table)
         _check_key(keys, schema)
-        recorded = lineage or Lineage(created=now())
+        recorded = lineage or Lineage()
         footer = {
             "table": {"name": schema.name, "layer": schema.layer, "key": schema.key, "version": schema.version},
             "fields": [asdict(f) for f in schema.fields],
@@ -106,10 +110,15 @@ def read_table(path: str | PathLike, columns: list[str] | None = None) -> pd.Dat
     unknown = [c for c in columns or [] if c not in info.columns]
     if unknown:
         raise DataError(f"unknown column {unknown[0]!r}", where=path, expected=f"one of {info.columns}")
-    table = pq.read_table(path, columns=columns)
-    nullable = {f.name: "Int64" for f in info.fields if f.dtype == "int64" and f.nullable}
+    try:
+        table = pq.read_table(path, columns=columns)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise _damaged(path, error) from error
     frame = table.to_pandas()
-    return frame.astype({c: t for c, t in nullable.items() if c in frame.columns})
+    for f in info.fields:  # through float64, where pandas puts integers with gaps, large ones would lose digits
+        if f.dtype == "int64" and f.nullable and f.name in frame.columns:
+            frame[f.name] = table.column(f.name).to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
+    return frame
 
 
 def table_info(path: str | PathLike) -> TableInfo:
@@ -119,10 +128,8 @@ def table_info(path: str | PathLike) -> TableInfo:
         raise DataError("table is missing", where=path, do="run the workflow that makes it (snakemake --cores all)")
     try:
         parquet = pq.read_metadata(path)
-    except pa.ArrowInvalid as error:
-        raise DataError(
-            "not a Parquet file", where=path, found=str(error).splitlines()[0], do="delete it and rerun"
-        ) from error
+    except (pa.ArrowInvalid, OSError) as error:
+        raise _damaged(path, error) from error
     raw = (parquet.metadata or {}).get(b"matlas")
     if raw is None:
         raise DataError("Parquet file without matlas metadata", where=path, do="write it with write_table")
@@ -134,6 +141,7 @@ def table_info(path: str | PathLike) -> TableInfo:
         key=tuple(table["key"]),
         rows=parquet.num_rows,
         bytes=path.stat().st_size,
+        created=datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat(timespec="seconds"),
         fields=tuple(Field(**{**f, "allowed": tuple(f["allowed"])}) for f in footer["fields"]),
         statistics=footer["statistics"],
         attributes=footer["attributes"],
@@ -143,15 +151,20 @@ def table_info(path: str | PathLike) -> TableInfo:
     )
 
 
+def _damaged(path: str | PathLike, error: Exception) -> DataError:
+    return DataError("not a Parquet file, or a damaged one", where=path, found=str(error), do="delete it and rerun")
+
+
 def _batches(frames: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
     for frame in frames:
-        for start in range(0, len(frame), BATCH_ROWS):
+        for start in range(0, max(len(frame), 1), BATCH_ROWS):  # an empty frame is a batch: its columns are checked
             yield frame.iloc[start : start + BATCH_ROWS]
 
 
 def _in_order(frame: pd.DataFrame, schema: TableSchema) -> pd.DataFrame:
     wanted, found = schema.columns, list(frame.columns)
-    missing, extra = [c for c in wanted if c not in found], [c for c in found if c not in wanted]
+    missing = [c for c in wanted if c not in found]
+    extra = [c for i, c in enumerate(found) if c not in wanted or c in found[:i]]
     if missing or extra:
         raise DataError(
             "columns differ from the schema", where=f"table {schema.name}", expected=f"{len(wanted)} columns",
@@ -162,11 +175,16 @@ def _in_order(frame: pd.DataFrame, schema: TableSchema) -> pd.DataFrame:
 
 def _validated(frame: pd.DataFrame, schema: TableSchema, arrow_schema: pa.Schema, first_row: int) -> pa.Table:
     """The batch as Arrow. NumPy decides quickly; only a batch that fails goes through pandera, which names the rows."""
-    if all(_holds(frame[f.name], f) for f in schema.fields) and all(
-        bool((frame[a].isna() | frame[b].isna() | (frame[a] <= frame[b])).all()) for a, b in schema.ordered
-    ):
-        return pa.Table.from_pandas(frame, schema=arrow_schema, preserve_index=False)
-    raise _failures(frame, schema, first_row)
+    failing = [(f,) for f in schema.fields if not _holds(frame[f.name], f)]
+    if not failing:
+        by_name = {f.name: f for f in schema.fields}
+        failing = [(by_name[a], by_name[b]) for a, b in schema.ordered if not _in_pairwise_order(frame[a], frame[b])]
+    if not failing:
+        try:
+            return pa.Table.from_pandas(frame, schema=arrow_schema, preserve_index=False)
+        except UnicodeEncodeError:
+            failing = [(f,) for f in schema.fields if f.dtype == "string"]
+    raise _failures(frame, schema, failing, first_row)
 
 
 def _holds(column: pd.Series, f: Field) -> bool:
@@ -188,12 +206,16 @@ def _holds(column: pd.Series, f: Field) -> bool:
             low, high = values.min(), values.max()
         return bool(np.isfinite(low) and np.isfinite(high)) and _in_range(low, high, f)
     if f.dtype == "int64":
-        if str(column.dtype) != ("Int64" if f.nullable else "int64"):
+        if str(column.dtype) not in DTYPES["int64"]:
             return False
         present = column.dropna()
+        if len(present) < len(column) and not f.nullable:
+            return False
         return len(present) == 0 or _in_range(present.min(), present.max(), f)
     if f.dtype == "bool":
         return column.dtype == np.bool_
+    if str(column.dtype) not in DTYPES["string"]:
+        return False
     present = column.dropna()
     if len(present) < len(column) and not f.nullable:
         return False
@@ -206,26 +228,53 @@ def _in_range(low: float, high: float, f: Field) -> bool:
     return (f.minimum is None or low >= f.minimum) and (f.maximum is None or high <= f.maximum)
 
 
-def _failures(frame: pd.DataFrame, schema: TableSchema, first_row: int) -> DataError:
+def _in_pairwise_order(a: pd.Series, b: pd.Series) -> bool:
+    return bool((a.isna() | b.isna() | (a <= b)).all())
+
+
+def _failures(frame: pd.DataFrame, schema: TableSchema, failing: list[tuple[Field, ...]], first_row: int) -> DataError:
+    """What pandera says about the columns that fail (a pair of columns for an order between two); one at a time, as
+    it keeps every failing value in memory."""
     from pandera.errors import SchemaErrors
 
-    try:
-        schema.pandera().validate(frame.reset_index(drop=True), lazy=True)
-    except SchemaErrors as error:
-        cases = error.failure_cases
-    else:
+    frame, lines = frame.reset_index(drop=True), []
+    for fields in failing:
+        names = tuple(f.name for f in fields)
+        part = replace(schema, key=(), fields=fields, ordered=tuple(p for p in schema.ordered if p == names))
+        try:
+            part.pandera().validate(frame[list(names)], lazy=True)
+        except SchemaErrors as error:
+            cases = error.failure_cases.sort_values("index", kind="stable")
+            lines += [
+                _failure_line(frame[column], check, group, first_row)
+                for (column, check), group in cases.groupby(["column", "check"], sort=False)
+                if not str(group["failure_case"].iloc[0]).startswith("TypeError(")  # a check upset by a wrong dtype
+            ]
+    if not lines:
         raise RuntimeError(f"table {schema.name}: the quick check and pandera disagree")
-    lines = []
-    for (column, check), group in cases.groupby(["column", "check"], sort=False, dropna=False):
-        shown = ", ".join(
-            f"row {first_row + int(row)}: {value!r}" if pd.notna(row) else repr(value)
-            for row, value in zip(group["index"][:SHOWN_FAILURES], group["failure_case"], strict=False)
-        )
-        lines.append(f"{column}, {check}, {len(group)} failing: {shown}")
     return DataError(
         f"table {schema.name} breaks its schema", where=f"rows {first_row}…{first_row + len(frame) - 1}",
         found="\n  " + "\n  ".join(lines), do="mend the step that computed these values; nothing was written",
     )  # fmt: skip
+
+
+def _failure_line(column: pd.Series, check: str, cases: pd.DataFrame, first_row: int) -> str:
+    if check.startswith("dtype "):
+        check, rows = f"{check} expected, {column.dtype} found", column.index[_foreign(column, check.split()[1])]
+    else:
+        rows = cases["index"].astype(int)
+    shown = []
+    for row in rows[:SHOWN_FAILURES]:
+        value = column[row]
+        shown.append(f"row {first_row + row}: {value.item() if isinstance(value, np.generic) else value!r}")
+    return f"{column.name}, {check}, {len(rows)} failing: {', '.join(shown)}"
+
+
+def _foreign(column: pd.Series, dtype: str) -> np.ndarray:
+    """Which values keep a column from having this dtype: all of them, but for strays among Python objects."""
+    kinds = {"float64": (float, np.floating), "int64": (int, np.integer), "bool": (bool, np.bool_), "string": str}
+    strays = np.array([not isinstance(v, kinds[dtype]) for v in column], dtype=bool)
+    return strays if column.dtype == object and strays.any() else np.ones(len(column), dtype=bool)
 
 
 def _check_key(keys: list[pd.DataFrame], schema: TableSchema) -> None:
@@ -246,7 +295,8 @@ class _ColumnTotals:
 
     def __init__(self, f: Field):
         self.numeric = f.dtype in ("float64", "int64")
-        self.values, self.shape = hashlib.blake2b(digest_size=16), hashlib.blake2b(digest_size=16)
+        # apart, so that it doesn't matter in which order batches interleave them
+        self.values, self.lengths, self.nulls_at = (hashlib.blake2b(digest_size=16) for _ in range(3))
         self.rows = self.nulls = 0
         self.low = self.high = None
 
@@ -255,11 +305,11 @@ class _ColumnTotals:
             self.nulls += chunk.null_count
             first_row, self.rows = self.rows, self.rows + len(chunk)
             if chunk.null_count:
-                self.shape.update(np.flatnonzero(np.asarray(chunk.is_null())) + first_row)
+                self.nulls_at.update(np.flatnonzero(np.asarray(chunk.is_null())) + first_row)
                 chunk = chunk.drop_null()
             if pa.types.is_string(chunk.type):
                 lengths = pc.binary_length(chunk).to_numpy(zero_copy_only=False)
-                self.shape.update(np.ascontiguousarray(lengths, dtype=np.int32))
+                self.lengths.update(np.ascontiguousarray(lengths, dtype=np.int32))
                 self.values.update("".join(chunk.to_pylist()).encode())
                 continue
             values = np.ascontiguousarray(chunk.to_numpy(zero_copy_only=False))
@@ -270,7 +320,7 @@ class _ColumnTotals:
                 self.high = high if self.high is None else max(self.high, high)
 
     def hexdigest(self) -> str:
-        return self.values.hexdigest() + self.shape.hexdigest()
+        return "".join(part.hexdigest() for part in (self.values, self.lengths, self.nulls_at))
 
     def statistics(self, rows: int) -> dict:
         return {"null_share": self.nulls / rows if rows else 0.0, "min": self.low, "max": self.high}

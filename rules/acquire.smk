@@ -1,6 +1,6 @@
 rule download_source:
     output:
-        protected("<results>/sources/{source}/{file}"),
+        "<results>/sources/{source}/{file}",
     log:
         "<logs>/acquire/{source}/{file}.log",
     benchmark:

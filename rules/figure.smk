@@ -7,7 +7,14 @@ for study in ATLAS.studies:
         input:
             tables_of(study),
         output:
-            figures_of(study),
+            [
+                (
+                    report(f, category=ATLAS.studies[study].title, labels={"figure": Path(f).stem})
+                    if f.endswith(".svg")
+                    else f
+                )
+                for f in figures_of(study)
+            ],
         log:
             f"<logs>/figure/{study}.log",
         benchmark:

@@ -27,7 +27,7 @@ rule render_report:
         catalog="<results>/matlas.duckdb",
         figures=[f for study in ATLAS.studies for f in figures_of(study)],
     output:
-        "<results>/report/index.html",
+        report("<results>/report/index.html", category="Report"),
     log:
         "<logs>/report/report.log",
     benchmark:

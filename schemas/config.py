@@ -95,7 +95,7 @@ class Column(Model):
     """A column of the dataset: where it comes from in the raw file, and what it means.
 
     `unit` and `description` may be left out when the data dictionary (schemas/fields.py) knows the name. `scale`
-    multiplies the raw number, to convert into `unit`.
+    and `offset` convert into `unit`: value = raw * scale + offset.
     """
 
     source: str
@@ -103,6 +103,7 @@ class Column(Model):
     description: str | None = None
     dtype: Literal["float64", "string"] | None = None
     scale: float = 1.0
+    offset: float = 0.0
     minimum: float | None = None
     maximum: float | None = None
     nullable: bool = False

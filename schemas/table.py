@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pandera.pandas as pa
 
-DTYPES = ("float64", "int64", "bool", "string")
+# what a column of each dtype may be in pandas; text is held as objects or as one of pandas' string types
+DTYPES = {
+    "float64": ("float64",),
+    "int64": ("int64", "Int64"),
+    "bool": ("bool",),
+    "string": ("object", "string", "str", "string[pyarrow]"),
+}
 
 
 @dataclass(frozen=True)
@@ -32,7 +38,15 @@ class Field:
 
     def __post_init__(self):
         if self.dtype not in DTYPES:
-            raise ValueError(f"field {self.name}: dtype {self.dtype!r} is not one of {DTYPES}")
+            raise ValueError(f"field {self.name}: dtype {self.dtype!r} is not one of {tuple(DTYPES)}")
+        if self.dtype in ("bool", "string") and (self.minimum is not None or self.maximum is not None):
+            raise ValueError(f"field {self.name}: a {self.dtype} has no minimum or maximum")
+        if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
+            raise ValueError(f"field {self.name}: minimum {self.minimum} is above maximum {self.maximum}")
+        if self.allowed and self.dtype != "string":
+            raise ValueError(f"field {self.name}: only text can be an enumeration")
+        if self.nullable and self.dtype == "bool":
+            raise ValueError(f"field {self.name}: a flag is never empty")
 
 
 @dataclass(frozen=True)
@@ -66,7 +80,8 @@ class TableSchema:
         import pandera.pandas as pa
 
         def column(f: Field) -> pa.Column:
-            checks = []
+            # dtypes by name: pandera takes Float64 or Arrow's double for float64 as well
+            checks = [pa.Check(lambda s: str(s.dtype) in DTYPES[f.dtype], name=f"dtype {f.dtype}")]
             if f.minimum is not None:
                 checks.append(pa.Check.ge(f.minimum))
             if f.maximum is not None:
@@ -75,14 +90,27 @@ class TableSchema:
                 checks.append(pa.Check.isin(list(f.allowed)))
             if f.dtype == "float64":
                 checks.append(pa.Check(lambda s: ~s.isin([float("inf"), float("-inf")]), name="finite"))
-            dtype = {"string": "object", "int64": "Int64" if f.nullable else "int64"}.get(f.dtype, f.dtype)
             if f.dtype == "string":
-                checks.append(pa.Check(lambda s: s.map(lambda v: isinstance(v, str)), name="text"))
-            return pa.Column(dtype, checks=checks, nullable=f.nullable)
+                checks.append(pa.Check(lambda s: s.map(_is_text).astype(bool), name="text"))
+            return pa.Column(checks=checks, nullable=f.nullable)
 
         across = [
-            pa.Check(lambda df, a=a, b=b: df[a] <= df[b], name=f"{a} <= {b}", ignore_na=True) for a, b in self.ordered
+            pa.Check(
+                lambda df, a=a, b=b: df[a].isna() | df[b].isna() | (df[a] <= df[b]), name=f"{a} <= {b}", ignore_na=False
+            )
+            for a, b in self.ordered
         ]
         return pa.DataFrameSchema(
             {f.name: column(f) for f in self.fields}, checks=across, strict=True, ordered=True, name=self.name
         )
+
+
+def _is_text(value: object) -> bool:
+    """A string that UTF-8 can hold; JSON sources can smuggle in halves of surrogate pairs."""
+    if not isinstance(value, str):
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -83,7 +83,8 @@ def feature_batches(
 ) -> Iterator[pd.DataFrame]:
     """Frames of at most `batch` rows: `composition` (the formula as written), then the features.
 
-    Raises DataError at the first batch with a formula that can't be parsed (a clean dataset has none).
+    No formulas give no frames. Raises DataError at the first batch with a formula that can't be parsed (a clean
+    dataset has none).
     """
     import pandas as pd
 
@@ -150,7 +151,7 @@ def _element_statistics(c: Compositions, values: np.ndarray, statistics: tuple[s
         results = _block_statistics(slots, size, statistics)
         for s, statistic in enumerate(statistics):
             out[:, s, rows] = results[statistic]
-    return out.reshape(-1, len(c)).T
+    return out.reshape(by_property.shape[0] * len(statistics), len(c)).T
 
 
 def _block_statistics(slots: list, size: np.ndarray, statistics: tuple[str, ...]) -> dict[str, np.ndarray]:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from misbehaving_server import MisbehavingServer, endless, hang, head, html_page, send, status
+from tests.unit.misbehaving_server import MisbehavingServer, endless, hang, head, html_page, send, status
 
 from matlas import acquire
 from matlas.acquire import fetch, resolve_source
@@ -98,6 +98,14 @@ def test_a_folder_with_the_file_is_enough_and_the_origin_is_not_asked(get, targe
         assert server.requests == []
     assert target.read_bytes() == DATA
     assert left(target) == ["ore.bin"]
+
+
+def test_a_folder_replaces_a_part_that_a_download_left(get, target, mirror):
+    (mirror / "deep" / "ore.bin").write_bytes(DATA)
+    target.parent.mkdir(parents=True)
+    part_of(target).write_bytes(DATA[:1000])
+    get(mirror=mirror)
+    assert target.read_bytes() == DATA and left(target) == ["ore.bin"]
 
 
 def test_a_file_url_is_a_folder(get, target, mirror):
@@ -274,7 +282,8 @@ def test_one_process_at_a_time_and_a_killed_one_leaves_a_part_that_is_resumed(ge
     assert target.read_bytes() == DATA and left(target) == ["ore.bin"]
 
 
-def test_a_lock_on_a_part_that_was_renamed_meanwhile_is_not_taken_for_ours(get, target, monkeypatch):
+@pytest.mark.parametrize("another_starts", [False, True])
+def test_a_lock_on_a_part_that_was_renamed_meanwhile_is_not_taken_for_ours(get, target, monkeypatch, another_starts):
     """Between our open and our lock, the other process finishes: we must not write into its finished file."""
     target.parent.mkdir(parents=True)
     part_of(target).write_bytes(DATA)
@@ -283,10 +292,12 @@ def test_a_lock_on_a_part_that_was_renamed_meanwhile_is_not_taken_for_ours(get, 
     def other_process_finishes_first(handle, how):
         if not target.exists():
             os.replace(part_of(target), target)
+            if another_starts:
+                part_of(target).touch()
         lock(handle, how)
 
     monkeypatch.setattr(fcntl, "flock", other_process_finishes_first)
-    inode = target.parent.joinpath("ore.bin.part").stat().st_ino
+    inode = part_of(target).stat().st_ino
     with MisbehavingServer(send(DATA)) as server:
         get(server.url)
         assert server.ranges == [None]  # a fresh part, not the bytes of the finished file

@@ -53,7 +53,7 @@ def test_random_nested_formulas_have_pymatgens_amounts():
                 text += opening + formula(depth - 1) + closing
             else:
                 text += draw.choice(SYMBOLS[1:])
-            text += draw.choice(["", "2", "0.3", ".25", "3.", str(draw.random()), "0.00002", "12345678901234567890"])
+            text += draw.choice(["", "2", "0.3", ".25", "3.", str(draw.random()), "0.00002", "123456789012"])
         return text
 
     drawn = [formula(3) for _ in range(1500)]
@@ -61,7 +61,7 @@ def test_random_nested_formulas_have_pymatgens_amounts():
     for text in drawn:
         try:
             expected = peer_amounts(text)
-        except ValueError:  # pymatgen can't read its own 1e+20 in brackets
+        except ValueError:  # pymatgen can't read the 1e+16 that it writes itself
             assert parse_formulas([text])[1]
             continue
         assert amounts(text) == expected, text

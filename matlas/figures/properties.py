@@ -1,0 +1,267 @@
+"""Measured properties of the clusters, which were found without looking at them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from matlas.errors import ConfigError, DataError
+from matlas.figures.labels import spread_line
+from matlas.figures.parameters import clustered_spaces, clustering_of, column, columns
+from matlas.figures.study_data import SpaceKey, StudyData
+from matlas.figures.style import (
+    FAINT,
+    INK,
+    MUTED,
+    axis_label,
+    by_space,
+    colour,
+    count,
+    listed,
+    log_axis,
+    marker,
+    page,
+    property_name,
+    settle,
+)  # fmt: skip
+
+HIGHLIGHTED = 4  # clusters drawn in colour; more lines can't be told apart
+BINS = 15  # at most about this many steps of `against`
+WHISKERS = (0.05, 0.95)
+_STATISTICS = {"p5": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "p95": 0.95}
+
+
+def property_trend(spec: Mapping, data: StudyData) -> tuple[Figure, pd.DataFrame]:
+    """Median of `property` against `against`, a line a cluster of at least `min_rows` rows; a column a space.
+
+    The table: view, representation, clustering, cluster, dominant_element, the binned `against` (centre of its bin),
+    rows, property, median, highlighted. Rows without one of the two values are not counted.
+    """
+    clustering = clustering_of(spec, data)
+    value, against = column(spec, "property", data), column(spec, "against", data)
+    min_rows = int(spec.get("min_rows", 20))
+    spaces = clustered_spaces(data, clustering)
+    step = round_step(data.entities[against])
+    tables, left_out = {}, {}
+    for space in spaces:
+        tables[space], left_out[data.space_name(space)] = _trend_table(
+            data, space, clustering, value, against, step, min_rows
+        )
+    if not any(map(len, tables.values())):
+        raise DataError(
+            f"no cluster has {min_rows} rows with {value} and {against}",
+            where=f"study {data.study}, {spec['name']}", do="lower min_rows",
+        )  # fmt: skip
+    small = {name: str(n) for name, n in left_out.items() if n}
+    said = f"Left out, with fewer than {count(min_rows, 'row')}: {by_space(small) if len(spaces) > 1 else ''}"
+    said = said.rstrip() if len(spaces) > 1 else f"{said}{count(sum(left_out.values()), 'cluster')}"
+    unit = data.fields[against].unit
+    steps = f"{step:g} {unit}" if unit not in ("", "1") else f"{step:g}"
+    notes = [
+        f"{clustering}. Medians in steps of {steps} of {property_name(data, against)}; hollow: fewer than 5 rows. "
+        f"In colour: the {HIGHLIGHTED} clusters with the largest median of all their rows. "
+        + (f"{said}." if small else f"No cluster has fewer than {count(min_rows, 'row')}.")
+    ]
+    words = property_name(data, value, start=True)
+    title = f"Median {words} against {property_name(data, against)}, highest in {_leaders(data, tables)}"
+    figure, axes = page(data, title, notes, columns=len(spaces), panel=(5.0, 4.0), sharey=True, sharex=True)
+    ends = []
+    for ax, (space, table) in zip(axes[0], tables.items(), strict=True):
+        ends.append((ax, _trend_lines(ax, table, against)))
+        ax.set_title(data.space_name(space))
+        ax.set_xlabel(axis_label(data, against))
+        ax.yaxis.set_tick_params(labelleft=True)
+    axes[0, 0].set_ylabel(f"Median {axis_label(data, value)}")
+    settle(figure)
+    for ax, lines in ends:
+        _label_ends(ax, lines)
+    return figure, pd.concat(tables.values(), ignore_index=True)
+
+
+def property_boxes(spec: Mapping, data: StudyData) -> tuple[Figure, pd.DataFrame]:
+    """Box plots of `properties` per cluster, ordered by the median of the first; a row a property, a column a space.
+
+    The table: view, representation, clustering, property, cluster, dominant_element, rows, missing, non_positive, p5,
+    q25, median, q75, p95 (of all values, the non-positive among them), median_of_all (over all clusters).
+    """
+    clustering = clustering_of(spec, data)
+    names = columns(spec, "properties", data)
+    log = list(spec.get("log") or [])
+    for name in log:
+        if name not in names:
+            raise ConfigError(
+                f"log axis for {name!r}, which is not drawn", where=f"{spec['name']}: log", expected=f"one of {names}"
+            )
+    spaces = clustered_spaces(data, clustering)
+    tables = {space: _box_table(data, space, clustering, names) for space in spaces}
+    table = pd.concat(tables.values(), ignore_index=True)
+    first = property_name(data, names[0])
+    title = (
+        f"{listed([property_name(data, n, start=i == 0) for i, n in enumerate(names)])} by cluster"
+        f", ordered by median {first}"
+    )
+    hidden = {n: int((data.entities[n] <= 0).sum()) for n in log}
+    told = [f"{count(k, 'row')} with {property_name(data, n)} of 0 or less" for n, k in hidden.items() if k]
+    notes = [
+        f"{clustering}. Box: quartiles and median; whiskers: 5–95 %; dashed: median of all rows."
+        + (f" Not to be shown on a log axis, though counted in the boxes: {listed(told)}." if told else "")
+    ]
+    widest = max(t["cluster"].nunique() for t in tables.values())
+    figure, axes = page(
+        data, title, notes, rows=len(names), columns=len(spaces), panel=(max(4.6, 0.34 * widest + 0.7), 2.05),
+        sharey="row", sharex="col",
+    )  # fmt: skip
+    for j, (space, here) in enumerate(tables.items()):
+        clusters = list(here.loc[here["property"] == names[0], "cluster"])
+        labels = data.cluster_names(data.labels(space, clustering))
+        for i, name in enumerate(names):
+            _boxes(axes[i, j], here[here["property"] == name])
+        axes[0, j].set_title(data.space_name(space))
+        axes[-1, j].set_xticks(range(len(clusters)), [labels[c].replace(" · ", "\n") for c in clusters])
+        axes[-1, j].set_xlabel("Cluster and its most common dominant element")
+    for i, name in enumerate(names):
+        axes[i, 0].set_ylabel(axis_label(data, name).replace(" (", "\n("))
+        _value_axis(axes[i, 0], table[table["property"] == name], name in log)
+    return figure, table
+
+
+def round_step(values: pd.Series) -> float:
+    """A step of 1, 2 or 5 times a power of ten that cuts the range of `values` into at most BINS steps; 1 where there
+    is no range."""
+    span = float(values.max() - values.min())
+    if not span > 0:
+        return 1.0
+    power = 10.0 ** np.floor(np.log10(span / BINS))
+    return float(next(m * power for m in (1, 2, 5, 10) if m * power * BINS >= span * (1 - 1e-12)))
+
+
+def _trend_table(
+    data: StudyData, space: SpaceKey, clustering: str, value: str, against: str, step: float, min_rows: int
+) -> tuple[pd.DataFrame, int]:
+    """The lines of one space, and how many clusters are too small for one."""
+    labels = data.labels(space, clustering)
+    rows = pd.DataFrame(
+        {"cluster": labels, "at": np.floor(data.entities[against] / step + 0.5) * step, "value": data.entities[value]}
+    ).dropna()
+    sizes = rows.groupby("cluster").size().reindex(sorted(labels.unique()), fill_value=0)
+    large = sizes.index[sizes >= min_rows]
+    rows = rows[rows["cluster"].isin(large)]
+    table = rows.groupby(["cluster", "at"])["value"].agg(rows="size", median="median").reset_index()
+    top = rows.groupby("cluster")["value"].median().sort_values(ascending=False, kind="stable").index[:HIGHLIGHTED]
+    table = pd.DataFrame(
+        {
+            "view": space[0], "representation": space[1], "clustering": clustering, "cluster": table["cluster"],
+            "dominant_element": table["cluster"].map(data.elements(labels)), against: table["at"],
+            "rows": table["rows"], "property": value, "median": table["median"],
+            "highlighted": table["cluster"].isin(top),
+        }
+    )  # fmt: skip
+    return table, int((sizes < min_rows).sum())
+
+
+def _leaders(data: StudyData, tables: Mapping[SpaceKey, pd.DataFrame]) -> str:
+    """The highest cluster at any step with at least 5 rows, in each space."""
+    leaders = {}
+    for space, table in tables.items():
+        solid = table[table["rows"] >= 5] if (table["rows"] >= 5).any() else table
+        if len(solid):
+            best = solid.loc[solid["median"].idxmax()]
+            leaders[data.space_name(space)] = " · ".join(filter(None, [str(best["cluster"]), best["dominant_element"]]))
+    return f"cluster {by_space(leaders)}" if len(leaders) == 1 else f"clusters {by_space(leaders)}"
+
+
+def _trend_lines(ax: Axes, table: pd.DataFrame, against: str) -> list[tuple[str, str, bool, float, float]]:
+    """Draw each cluster's line, the highlighted on top; returns name, colour, highlighted and end of each."""
+    ends = []
+    for cluster, line in table.groupby("cluster"):
+        strong = bool(line["highlighted"].iloc[0])
+        shade = colour(cluster) if strong else FAINT
+        few = line["rows"] < 5
+        style = {"color": shade, "zorder": 3 if strong else 2, "ms": 4.2 if strong else 2.5, "marker": marker(cluster)}
+        ax.plot(line[against], line["median"], **style | {"marker": None}, lw=1.8 if strong else 1.0)
+        ax.plot(line[against][~few], line["median"][~few], **style, ls="none")
+        ax.plot(line[against][few], line["median"][few], **style, ls="none", mfc="white")
+        name = " · ".join(filter(None, [str(cluster), line["dominant_element"].iloc[0]]))
+        ends.append((name, shade, strong, line[against].iloc[-1], line["median"].iloc[-1]))
+        # holds the room that the label beside the panel will need
+        ax.annotate(name, (1, 0.5), xycoords="axes fraction", xytext=(16, 0), textcoords="offset points", alpha=0,
+                    weight="bold", gid="room")  # fmt: skip
+    return ends
+
+
+def _label_ends(ax: Axes, ends: list) -> None:
+    """Write the name of each line right of the panel, as near to the height of its end as the others allow."""
+    for placeholder in [text for text in ax.texts if text.get_gid() == "room"]:
+        placeholder.remove()
+    if not ends:
+        return
+    to_axes = ax.transAxes.inverted()
+    points = np.array([to_axes.transform(ax.transData.transform(end[3:])) for end in ends])
+    gap = 11 / ax.get_window_extent().height
+    heights = spread_line(points[:, 1], gap, 0.0, 1.0)
+    inch = 1 / ax.get_window_extent().width
+    for (name, shade, strong, *_), (x, y), height in zip(ends, points, heights, strict=True):
+        ax.plot([x + 4 * inch, 1, 1 + 12 * inch], [y, y, height], transform=ax.transAxes, clip_on=False, color=shade,
+                lw=0.8 if strong else 0.6, ls=":" if not strong else "-", alpha=0.8, zorder=1)  # fmt: skip
+        ax.text(1 + 15 * inch, height, name, transform=ax.transAxes, va="center", size=8.5 if strong else 8,
+                weight="bold" if strong else "normal", color=INK if strong else MUTED)  # fmt: skip
+
+
+def _box_table(data: StudyData, space: SpaceKey, clustering: str, names: list[str]) -> pd.DataFrame:
+    labels = data.labels(space, clustering)
+    elements = data.elements(labels)
+    blocks = []
+    for name in names:
+        values = data.entities[name].astype(float)
+        grouped = values.groupby(labels.to_numpy())
+        block = pd.DataFrame(
+            {
+                "rows": grouped.size(),
+                "missing": grouped.apply(lambda v: int(v.isna().sum())),
+                "non_positive": grouped.apply(lambda v: int((v <= 0).sum())),
+                **{label: grouped.quantile(q) for label, q in _STATISTICS.items()},
+                "median_of_all": values.median(),
+            }
+        )
+        blocks.append(block.rename_axis("cluster").reset_index().assign(property=name))
+    order = blocks[0].sort_values(["median", "cluster"], ascending=[False, True])["cluster"]  # no median: last
+    blocks = [block.set_index("cluster").loc[order].reset_index() for block in blocks]
+    table = pd.concat(blocks, ignore_index=True)
+    table = table.assign(dominant_element=table["cluster"].map(elements), view=space[0], representation=space[1])
+    lead = ["view", "representation", "clustering", "property", "cluster", "dominant_element"]
+    return table.assign(clustering=clustering)[[*lead, *(c for c in table.columns if c not in lead)]]
+
+
+def _boxes(ax: Axes, here: pd.DataFrame) -> None:
+    statistics, positions, shades = [], [], []
+    for position, row in enumerate(here.itertuples()):
+        if np.isfinite(row.median):
+            statistics.append({"med": row.median, "q1": row.q25, "q3": row.q75, "whislo": row.p5, "whishi": row.p95})
+            positions.append(position)
+            shades.append(colour(row.cluster))
+    drawn = ax.bxp(
+        statistics, positions=positions, widths=0.66, showfliers=False, patch_artist=True, manage_ticks=False,
+        medianprops={"color": INK, "lw": 1.6}, boxprops={"lw": 0.8, "ec": INK}, whiskerprops={"color": INK, "lw": 0.8},
+        capprops={"color": INK, "lw": 0.8},
+    )  # fmt: skip
+    for patch, shade in zip(drawn["boxes"], shades, strict=True):
+        patch.set_facecolor(shade)
+        patch.set_alpha(0.75)
+    ax.axhline(here["median_of_all"].iloc[0], color=INK, lw=0.9, ls=(0, (4, 3)), zorder=1)
+    ax.set_xlim(-0.6, len(here) - 0.4)
+    ax.grid(axis="x", visible=False)
+
+
+def _value_axis(ax: Axes, here: pd.DataFrame, log: bool) -> None:
+    values = here[list(_STATISTICS)].to_numpy().ravel()
+    values = values[np.isfinite(values)]
+    if not log:
+        ax.margins(y=0.08)
+    elif (values > 0).any():
+        log_axis(ax, values[values > 0].min(), values.max())
+    else:
+        ax.text(0.5, 0.5, "no positive value for a log axis", transform=ax.transAxes, ha="center", color=MUTED)

@@ -1,0 +1,187 @@
+"""One look for all figures: palette, sizes, names of axes, the SAMPLE DATA mark."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import FuncFormatter
+
+from matlas.figures.study_data import StudyData, in_words
+
+SAMPLE_MARK = "SAMPLE DATA — generated, not measured"
+
+# Taken from the palettes of Okabe & Ito, P. Tol, M. Krzywinski and Petroff 2021 (arXiv:2107.02270) so that any two are
+# at least 0.09 apart in OKLab for normal, protan and deutan sight (Machado et al. 2009). After 12 the marker changes.
+PALETTE = ("#5790fc", "#e69f00", "#009e73", "#cc3311", "#8400cd", "#92dadd", "#ff5aaf", "#332288", "#ddcc77",
+           "#aa3377", "#00c2f9", "#a40122")  # fmt: skip
+MARKERS = ("o", "s", "^", "D", "v", "P")
+INK, MUTED, FAINT = "#222222", "#6b6b6b", "#c4c4c4"
+HIGHLIGHT = "#cc3311"
+COLOUR_MAP = "viridis"
+
+_POINTS = 72  # an inch; also the figure's dpi, so that sizes measured in pixels are points of the SVG
+_RASTER_DPI = 200
+_LOOK = {
+    "svg.fonttype": "none",  # text stays text: small, searchable, read aloud
+    "font.family": ["sans-serif"],
+    "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial", "Helvetica"],
+    "font.size": 9,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": MUTED,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "axes.titleweight": "bold",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.8,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#e6e6e6",
+    "grid.linewidth": 0.6,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "legend.frameon": False,
+    "path.simplify": False,
+}
+
+
+@contextmanager
+def look(salt: str) -> Iterator[None]:
+    """Draw and save within this: the same bytes whatever matplotlibrc says. `salt` keeps the ids of figures that
+    stand in one page apart."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(_LOOK | {"svg.hashsalt": salt})
+        yield
+
+
+def page(
+    data: StudyData,
+    title: str,
+    notes: Iterable[str] = (),
+    *,
+    rows: int = 1,
+    columns: int = 1,
+    panel: tuple[float, float] = (4.6, 3.6),
+    **grid,
+) -> tuple[Figure, np.ndarray]:
+    """A figure of rows x columns panels, each about `panel` inches, below a title and above notes.
+
+    Returns the figure and its axes (rows, columns); `grid` goes to `Figure.subplots`.
+    """
+    width = max(6.4, panel[0] * columns)
+    head, foot = _wrapped([title], width, size=12), _wrapped(notes, width, size=8)
+    above = 0.16 + 0.22 * len(head) + (0.3 if data.simulated else 0.0)
+    below = 0.1 + 0.155 * len(foot)
+    height = above + panel[1] * rows + below
+    figure = Figure(figsize=(width, height), dpi=_POINTS, layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.get_layout_engine().set(rect=(0.005, below / height, 0.99, 1 - (above + below) / height), w_pad=0.08)
+    top = 1.0
+    if data.simulated:
+        band = 0.26 / height
+        figure.add_artist(Rectangle((0, 1 - band), 1, band, transform=figure.transFigure, color=HIGHLIGHT, lw=0))
+        figure.text(0.5, 1 - band / 2, SAMPLE_MARK, color="white", weight="bold", size=10, ha="center", va="center")
+        top -= 0.3 / height
+    for line, text in enumerate(head):
+        figure.text(0.012, top - (0.08 + 0.22 * line) / height, text, size=12, weight="bold", va="top")
+    for line, text in enumerate(reversed(foot)):
+        figure.text(0.012, (0.07 + 0.155 * line) / height, text, size=8, color=MUTED, va="bottom")
+    return figure, figure.subplots(rows, columns, squeeze=False, **grid)
+
+
+def save(figure: Figure, path, title: str) -> None:
+    """Write the SVG; the same figure gives the same bytes."""
+    metadata = {"Date": None, "Creator": "matlas", "Title": title}
+    figure.savefig(path, format="svg", dpi=_RASTER_DPI, metadata=metadata)
+
+
+def settle(figure: Figure) -> None:
+    """Lay the figure out for good, so that places measured from now on hold."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+
+
+def extent(figure: Figure, artist) -> tuple[float, float]:
+    """Width and height of an artist in points."""
+    box = artist.get_window_extent(figure.canvas.get_renderer())
+    return box.width, box.height
+
+
+def colour(cluster: int) -> str:
+    """The colour of a cluster, the same in every figure."""
+    return PALETTE[cluster % len(PALETTE)]
+
+
+def marker(cluster: int) -> str:
+    """The marker of a cluster, the same in every figure."""
+    return MARKERS[cluster // len(PALETTE) % len(MARKERS)]
+
+
+def axis_label(data: StudyData, column: str) -> str:
+    """Name and unit of a dataset's column."""
+    unit = data.fields[column].unit
+    return f"{property_name(data, column, start=True)} ({'dimensionless' if unit in ('', '1') else unit})"
+
+
+def property_name(data: StudyData, column: str, start: bool = False) -> str:
+    """A column's label in the data dictionary, or its name in words (ZT for zt); `start` of a sentence."""
+    name = data.fields[column].label or (column.upper() if len(column) <= 2 else in_words(column))
+    return name[0].upper() + name[1:] if start else name
+
+
+def number(value: float) -> str:
+    """Three significant digits without exponent where that is shorter."""
+    return f"{value:.3g}".replace("e+0", "e").replace("e-0", "e-").replace("-", "−")
+
+
+def count(n: int, thing: str) -> str:
+    """A number of things: 1 row, 5,205 rows."""
+    return f"{n:,} {thing if n == 1 else thing + 's'}"
+
+
+def listed(items: Iterable[str]) -> str:
+    """a, b and c."""
+    *most, last = list(items)
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def log_axis(axes: Axes, lowest: float, highest: float) -> None:
+    """A logarithmic y axis from lowest to highest (both > 0), labelled 10² rather than by mathtext, which an SVG with
+    real text sets badly."""
+    axes.set_yscale("log", nonpositive="clip")
+    axes.set_ylim(lowest / 1.3, highest * 1.3)
+    powers = highest / lowest >= 10
+    axes.yaxis.set_major_formatter(FuncFormatter(_power_of_ten if powers else lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_formatter(FuncFormatter(lambda value, _: "" if powers else f"{value:g}"))
+
+
+def by_space(values: Mapping[str, str]) -> str:
+    """One thing said of each space: "12 (element fractions), 11 (magpie)"; without the name where there is only one."""
+    if len(values) == 1:
+        return next(iter(values.values()))
+    return ", ".join(f"{value} ({name})" for name, value in values.items())
+
+
+def _power_of_ten(value: float, _position: int) -> str:
+    exponent = round(np.log10(value))
+    if 0 <= exponent <= 2:
+        return f"{10**exponent}"
+    return "10" + str(exponent).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+
+
+def _wrapped(texts: Iterable[str], width: float, size: float) -> list[str]:
+    """Lines of at most `width` inches; a letter of DejaVu Sans is about 0.58 of its size wide, bold 0.67."""
+    letters = int(width * _POINTS * 0.96 / (size * (0.67 if size > 10 else 0.58)))
+    return [line for text in texts if text for line in textwrap.wrap(text, letters)]

@@ -1,0 +1,119 @@
+"""Features of the rows of a dataset: views joined on their key, no row lost, none doubled."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from contextlib import closing
+from os import PathLike
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from matlas.errors import DataError
+from matlas.tables import SHOWN_FAILURES, TableInfo, read_table, table_info
+
+
+def join_views(
+    dataset: str | PathLike,
+    views: Sequence[str | PathLike],
+    *,
+    columns: Sequence[str] = (),
+    feature_columns: Sequence[str] | None = None,
+) -> pd.DataFrame:
+    """Key, `columns` of the dataset, then features, for each row of the dataset in its order.
+
+    dataset, views : tables; each view is joined on its own key, whose columns the dataset has too.
+    feature_columns : features to take, in this order; all by default. Raises DataError for an entity without features
+    or with several rows of them, for an unknown column, and for a name that two of the tables would give.
+    """
+    base, infos = table_info(dataset), [table_info(view) for view in views]
+    columns = [c for c in columns if c not in base.key]
+    _known(columns, base.columns, base)
+    owners = _owners(infos, feature_columns)
+    _no_collision([*base.key, *columns, *owners], [base, *infos])
+    frame = read_table(dataset, [*base.key, *columns])
+    parts = []
+    for view, info in zip(views, infos, strict=True):
+        features = [name for name in info.columns if name in owners and owners[name] is info]
+        rows = _matching_rows(dataset, base, view, info)
+        if features:
+            parts.append(read_table(view, features).take(rows).set_axis(frame.index))
+    frame = pd.concat([frame, *parts], axis=1) if parts else frame
+    return frame[[*base.key, *columns, *owners]]
+
+
+def _owners(infos: Sequence[TableInfo], wanted: Sequence[str] | None) -> dict[str, TableInfo]:
+    """{feature: its view} in the order of the result."""
+    found = [(name, info) for info in infos for name in info.columns if name not in info.key]
+    if wanted is not None:
+        names = {name for name, _ in found}
+        _known(wanted, names, *infos)
+        found = [(name, info) for name, info in found if name in set(wanted)]
+    doubled = _doubled(name for name, _ in found)
+    if doubled:
+        raise DataError(
+            f"column {doubled[0]!r} stands in two views", found=", ".join(i.name for n, i in found if n == doubled[0])
+        )
+    owners = dict(found)
+    return owners if wanted is None else {name: owners[name] for name in dict.fromkeys(wanted)}
+
+
+def _known(wanted: Sequence[str], known: Iterable[str], *infos: TableInfo) -> None:
+    unknown = [name for name in wanted if name not in set(known)]
+    if unknown:
+        raise DataError(f"unknown column {unknown[0]!r}", where=f"table {', '.join(info.name for info in infos)}")
+
+
+def _no_collision(names: Sequence[str], infos: Sequence[TableInfo]) -> None:
+    doubled = _doubled(names)
+    if doubled:
+        raise DataError(
+            f"column {doubled[0]!r} would stand in the result twice",
+            where=f"tables {', '.join(info.name for info in infos)}", do="leave it out of the columns asked for",
+        )  # fmt: skip
+
+
+def _doubled(names: Iterable[str]) -> list[str]:
+    return [name for name, count in Counter(names).items() if count > 1]
+
+
+def _matching_rows(dataset: str | PathLike, base: TableInfo, view: str | PathLike, info: TableInfo) -> np.ndarray:
+    """(rows of the dataset,) the row of the view that belongs to each. Only keys are joined; features are gathered."""
+    absent = [name for name in info.key if name not in base.columns]
+    if absent:
+        raise DataError(
+            f"view {info.name} can't be joined to {base.name}", where=f"key {info.key}", found=f"no column {absent[0]!r}"
+        )
+    key = [f'"{name}"' for name in info.key]
+    on = " AND ".join(f"d.{name} = v.{name}" for name in key)
+    files = [str(Path(dataset)), str(Path(view))]
+    with closing(duckdb.connect(config={"temp_directory": ""})) as connection:
+        pairs = connection.execute(
+            f"""SELECT d.file_row_number AS dataset_row, v.file_row_number AS view_row
+                FROM read_parquet(?, file_row_number = true) d
+                LEFT JOIN read_parquet(?, file_row_number = true) v ON {on} ORDER BY ALL""",
+            files,
+        ).fetchnumpy()
+    rows, matches = pairs["dataset_row"], np.ma.asarray(pairs["view_row"])
+    missing = rows[np.ma.getmaskarray(matches)]
+    if len(missing):
+        raise _entities_error(f"entities of {base.name} have no row in {info.name}", dataset, info.key, missing)
+    if len(rows) != base.rows:
+        repeated = rows[1:][rows[1:] == rows[:-1]]
+        raise _entities_error(f"entities of {base.name} have several rows in {info.name}", dataset, info.key, repeated)
+    return np.asarray(matches, dtype=np.int64)
+
+
+def _entities_error(what: str, dataset: str | PathLike, key: Sequence[str], rows: np.ndarray) -> DataError:
+    entities = pq.read_table(dataset, columns=list(key)).take(pa.array(rows)).to_pandas().drop_duplicates()
+    shown = [row[0] if len(row) == 1 else row for row in entities.head(SHOWN_FAILURES).itertuples(index=False, name=None)]
+    more = f" and {len(entities) - len(shown)} more" if len(entities) > len(shown) else ""
+    return DataError(
+        what, where=f"key {', '.join(key)}", found=f"{len(entities)}: {', '.join(map(str, shown))}{more}",
+        do="compute the view again for this dataset",
+    )  # fmt: skip

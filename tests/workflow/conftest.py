@@ -1,0 +1,99 @@
+"""A copy of the project that a test may edit, built once on a small sample."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+SMALL = {
+    "sample_sources": {"estm": {"generator": "thermoelectrics", "rows": 300, "seed": 0}},
+    "studies": ["estm_families"],
+}
+PARTS = ("Snakefile", "rules", "workflow_scripts", "matlas", "schemas", "config", "profiles", "requirements.lock")
+
+
+@dataclass(frozen=True)
+class Project:
+    """A copy of the repository in `folder`; `snakemake` runs there on the small sample."""
+
+    folder: Path
+
+    @property
+    def results(self) -> Path:
+        return self.folder / "results"
+
+    def environment(self) -> dict:
+        inherited = {k: v for k, v in os.environ.items() if k != "MATLAS_MIRROR"}
+        path = f"{Path(sys.executable).parent}{os.pathsep}{inherited.get('PATH', '')}"
+        return {**inherited, "PATH": path, "PYTHONPATH": str(self.folder)}
+
+    def command(self, *arguments: str) -> list[str]:
+        small = ("--configfile", "config/small.yaml")
+        return [sys.executable, "-m", "snakemake", "--cores", "2", *arguments, *small]
+
+    def snakemake(self, *arguments: str, timeout: float = 600) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            self.command(*arguments), cwd=self.folder, env=self.environment(), capture_output=True, text=True,
+            timeout=timeout,
+        )  # fmt: skip
+
+    def planned(self, *arguments: str) -> dict[str, int]:
+        """What a dry run would do: jobs by rule; empty when there is nothing to be done."""
+        run = self.snakemake("--dry-run", *arguments)
+        assert run.returncode == 0, run.stdout + run.stderr
+        text = run.stdout + run.stderr
+        if "Nothing to be done" in text:
+            return {}
+        table = re.search(r"Job stats:\njob +count\n-+ +-+\n(.*?)\ntotal", text, re.S)
+        assert table, text
+        return {rule: int(count) for rule, count in (line.split() for line in table[1].splitlines())}
+
+    def edit(self, file: str, old: str, new: str) -> None:
+        path = self.folder / file
+        text = path.read_text(encoding="utf-8")
+        assert old in text, f"{file} does not hold {old!r}"
+        path.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+    def copy_to(self, folder: Path) -> "Project":
+        subprocess.run(["cp", "-a", str(self.folder), str(folder)], check=True)
+        return Project(folder)
+
+
+def fresh_project(repository: Path, folder: Path) -> Project:
+    """The project without results, with fewer cluster numbers and reruns so that a run takes seconds."""
+    folder.mkdir(parents=True)
+    for part in PARTS:
+        source = repository / part
+        if source.is_dir():
+            shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy2(source, folder / part)
+    (folder / "config" / "small.yaml").write_text(yaml.safe_dump(SMALL))
+    methods = yaml.safe_load((folder / "config" / "methods.yaml").read_text())
+    for method in methods["clusterings"].values():
+        method["k"], method["n_init"] = [2, 3, 4, 8], 2
+        if "stability" in method:
+            method["stability"] |= {"seeds": 2, "bootstraps": 2}
+    (folder / "config" / "methods.yaml").write_text(yaml.safe_dump(methods))
+    return Project(folder)
+
+
+@pytest.fixture(scope="session")
+def built(repository, tmp_path_factory) -> Project:
+    """A finished run on the small sample. Tests must not change it: they take `project`."""
+    project = fresh_project(repository, tmp_path_factory.mktemp("built") / "project")
+    run = project.snakemake()
+    assert run.returncode == 0, run.stdout + run.stderr
+    return project
+
+
+@pytest.fixture
+def project(built, tmp_path) -> Project:
+    """A copy of the finished run, which the test may change."""
+    return built.copy_to(tmp_path / "project")
