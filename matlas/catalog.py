@@ -3,7 +3,7 @@
 Relations
     <layer>.<name>           each table; the name is its path, joined by "__": features.estm__magpie
     metrics, claims, …       in the main schema: all tables of one kind as one relation (RELATIONS)
-    registry.*               tables, columns, labels, lineage, simulated, studies, jobs (REGISTRY), read from footers
+    registry.*               what the footers say, which study uses what, what each job cost (REGISTRY)
 
 Views read `coalesce(getvariable('root'), 'results') || '/…'`: from the folder above results as they are, and from
 anywhere else after SET VARIABLE root = '…'. A joined view is a view in SQL too, and stored nowhere.
@@ -43,6 +43,7 @@ REGISTRY = {
     "labels": {"table_name": _S, "name": _S, "label": _S},
     "lineage": {"table_name": _S, "input": _S, "input_hash": _S},
     "simulated": {"table_name": _S, "simulated": _B},
+    "files": {"table_name": _S, "path": _S, "content_hash": _S},
     "studies": {"study": _S, "dataset": _S, "view": _S, "representation": _S, "method": _S},
     "jobs": {"rule": _S, "wildcards": _S, "startup_s": _F, "work_s": _F, "peak_rss_mb": _F, "finished": _S},
 }  # fmt: skip
@@ -225,8 +226,8 @@ def _joined_table(dataset: str, view: str, definition: Mapping, base: _Table, pa
             code=digest([i.lineage.code for i in infos]),
             config=config,
             simulated=any(i.lineage.simulated for i in infos),
-            created=max(i.lineage.created for i in infos),
         ),
+        created=max(i.created for i in infos),
         schema_version=digest([i.version for i in infos]),
     )
     sql = f"SELECT {', '.join(selected)} FROM {_relation(base.name)} d {' '.join(joins)}"
@@ -246,9 +247,11 @@ def _registry(tables: Iterable[_Table], studies: Mapping[str, Mapping], logs: Pa
             "name": table.name, "layer": info.layer, "dataset": info.attributes.get("dataset"),
             "view": info.attributes.get("view"), "key": ", ".join(info.key), "rows": info.rows, "bytes": info.bytes,
             "version": info.version, "code_hash": lineage.code, "config_hash": lineage.config,
-            "created": lineage.created,
+            "created": info.created,
         })  # fmt: skip
         rows["simulated"].append({"table_name": table.name, "simulated": lineage.simulated})
+        if table.path is not None:
+            rows["files"].append({"table_name": table.name, "path": table.path, "content_hash": info.content_hash})
         for f in info.fields:
             about = {"table_name": table.name, "name": f.name}
             described = {"dtype": f.dtype, "unit": f.unit, "description": f.description, "citation": f.citation}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
@@ -22,10 +23,12 @@ from schemas.config import Column, Dataset
 from schemas.tables.dataset import REJECTS, column_field, dataset_schema
 
 log = logging.getLogger(__name__)
+# only an empty cell is missing: NaN is sodium nitride in a column of formulas
+_AS_IT_STANDS = {"dtype": object, "keep_default_na": False, "na_values": [""]}
 READERS = {
-    ".xlsx": lambda path, sheet: pd.read_excel(path, sheet_name=sheet or 0, dtype=object, engine="openpyxl"),
-    ".csv": lambda path, _: pd.read_csv(path, dtype=object, keep_default_na=False, na_values=[""]),
-    ".tsv": lambda path, _: pd.read_csv(path, dtype=object, keep_default_na=False, na_values=[""], sep="\t"),
+    ".xlsx": lambda path, sheet: pd.read_excel(path, sheet_name=sheet or 0, engine="openpyxl", **_AS_IT_STANDS),
+    ".csv": lambda path, _: pd.read_csv(path, **_AS_IT_STANDS),
+    ".tsv": lambda path, _: pd.read_csv(path, sep="\t", **_AS_IT_STANDS),
     ".parquet": lambda path, _: pd.read_parquet(path).astype(object),
     ".json": lambda path, _: pd.read_json(path, dtype=object).astype(object),
 }
@@ -44,7 +47,7 @@ def read_raw(path: str | Path, sheet: str | None = None) -> pd.DataFrame:
         raise DataError("file is missing", where=path, do="check `path` in the study file")
     try:
         raw = reader(path, sheet)
-    except (ValueError, KeyError, OSError, UnicodeDecodeError) as error:
+    except (ValueError, KeyError, OSError, BadZipFile) as error:
         raise DataError("can't read the table", where=path, found=error, do="check the format and the sheet") from error
     raw.columns = [str(c).strip() for c in raw.columns]
     return raw

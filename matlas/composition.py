@@ -50,10 +50,6 @@ ANION_FORMERS = (
     ("Sn", 1.96, "tetrelide"),
     ("Si", 1.90, "tetrelide"),
 )
-FAMILIES = (
-    *("oxide", "chalcogenide", "halide", "pnictide", "carbide", "tetrelide", "boride", "hydride"),
-    *("intermetallic", "element"),
-)
 NAMING_SHARE = 0.10  # our threshold: a constituent below a tenth of the atoms is a dopant and names nothing
 
 _NUMBER = r"(?:\d+\.?\d*|\.\d+)"
@@ -203,7 +199,7 @@ def dominant_element(c: Compositions) -> list[str]:
 
 
 def chemical_family(c: Compositions) -> list[str]:
-    """The family (one of FAMILIES) of each composition, named by its most electronegative anion former.
+    """The family (one of schemas.fields.FAMILIES) of each composition, named by its most electronegative anion former.
 
     The Red Book (IUPAC 2005, IR-5.2) names a binary compound after its more electronegative constituent, as "-ide". We
     take the most electronegative of ANION_FORMERS that makes up at least a tenth of the atoms (so that a dopant does

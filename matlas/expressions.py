@@ -5,10 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import duckdb
+import numpy as np
 import pandas as pd
 
 from matlas.errors import ConfigError
 from schemas.config import Derived
+
+_CLOSED = dict.fromkeys(
+    ("enable_external_access", "autoinstall_known_extensions", "autoload_known_extensions"), "false"
+)
+_ROW = "_row"  # no column of a dataset starts with _
 
 
 def add_columns(
@@ -17,10 +23,11 @@ def add_columns(
     """`frame` with `derived` (float64) and `flags` (bool) appended, in order; later ones may use earlier ones.
 
     A result that is not finite (0/0, an overflow) becomes null in a derived column; a flag that is null counts as
-    false. Raises ConfigError for an expression that DuckDB refuses.
+    false. Window functions may look at other rows (`max(x) OVER (PARTITION BY …)`). Raises ConfigError for an
+    expression that DuckDB refuses, an aggregate over all rows included.
     """
     frame = frame.copy()
-    with duckdb.connect(config={"enable_external_access": "false"}) as connection:
+    with duckdb.connect(config=_CLOSED) as connection:
         for kind, columns in (("derived", derived), ("flags", flags)):
             for name, definition in columns.items():
                 sql = definition if isinstance(definition, str) else definition.sql
@@ -29,19 +36,25 @@ def add_columns(
 
 
 def _evaluate(connection: duckdb.DuckDBPyConnection, frame: pd.DataFrame, sql: str, name: str, kind: str):
-    connection.register("clean", frame)
+    # a window function returns rows in an order of its own, so the order is asked for
+    connection.register("clean", frame.assign(**{_ROW: np.arange(len(frame))}))
     typed = (
         f"CASE WHEN isfinite(({sql})::DOUBLE) THEN ({sql})::DOUBLE END"
         if kind == "derived"
         else f"coalesce(({sql})::BOOLEAN, false)"
     )
     try:
-        result = connection.execute(f"SELECT {typed} AS result FROM clean").fetchnumpy()["result"]
+        result = connection.execute(f"SELECT {typed} AS result FROM clean ORDER BY {_ROW}").fetchnumpy()["result"]
     except duckdb.Error as error:
+        what = f"{kind} column {name!r} can't be computed"
+        if "GROUP BY" in str(error):
+            raise ConfigError(
+                what, expected="a value for each row", found=f"an aggregate: {sql}",
+                do="write avg(x) OVER () to use the mean of all rows",
+            ) from error  # fmt: skip
         raise ConfigError(
-            f"{kind} column {name!r} can't be computed", found=str(error).splitlines()[0],
-            do=f"use columns of the dataset: {list(frame.columns)}",
-        ) from error  # fmt: skip
+            what, found=str(error).splitlines()[0], do=f"use columns of the dataset: {list(frame.columns)}"
+        ) from error
     finally:
         connection.unregister("clean")
     if kind == "flags":

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import random
+import re
 import resource
 import sys
 import time
@@ -22,7 +23,11 @@ from matlas.lineage import Lineage, digest, now, versions
 
 log = logging.getLogger("matlas")
 COST_MARK = "cost "
+_COST_LINE = re.compile(r"^[\d:]+ INFO " + COST_MARK + r"(\{.*\})$", re.MULTILINE)
 _UNHASHED = ("code",)
+_THREAD_VARIABLES = (
+    "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -69,7 +74,7 @@ def run(main: Callable[[Job], None], snakemake: Any) -> None:
     )
     _log_to(job.log)
     sys.excepthook = _reporter(job)
-    startup = time.time() - _process_start()
+    startup = _seconds_since_start()
     runtime = job.settings.get("runtime", {})
     random.seed(runtime.get("seed", 0))
     if "numpy" in sys.modules:
@@ -93,9 +98,9 @@ def read_costs(logs: Path) -> list[dict]:
     seconds, peak_rss_mb in MB, finished as UTC time."""
     costs = []
     for path in sorted(logs.rglob("*.log")):
-        marked = [line for line in path.read_text(encoding="utf-8").splitlines() if COST_MARK + "{" in line]
+        marked = _COST_LINE.findall(path.read_text(encoding="utf-8", errors="replace"))
         if marked:
-            costs.append(json.loads(marked[-1].split(COST_MARK, 1)[1]))
+            costs.append(json.loads(marked[-1]))
     return costs
 
 
@@ -115,23 +120,30 @@ def _reporter(job: Job) -> Callable:
     def report(kind, error, trace):
         log.error("%s", "".join(traceback.format_exception(kind, error, trace)))
         known = isinstance(error, MatlasError)
-        line = str(error) if known else f"unexpected {kind.__name__}: {error}"
+        line = str(error) if known else f"unexpected {kind.__name__}: {error}".splitlines()[0]
         print(f"\nmatlas: {job.rule}: {line}\n  log: {job.log}", file=sys.stderr)
 
     return report
 
 
 def _blas_threads(n: int):
+    """Limit the BLAS and OpenMP libraries that are loaded, and by environment those that an import inside the job (or
+    a child process) will load."""
     from threadpoolctl import threadpool_limits
 
+    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, str(n)))
     return threadpool_limits(limits=n)
 
 
-def _process_start() -> float:
-    """When this process started, in seconds since the epoch."""
+def _seconds_since_start() -> float:
+    """How long this process has lived. On Linux psutil would be off by up to a second: it adds to the time of boot,
+    which the kernel tells in whole seconds."""
+    if sys.platform == "linux":
+        ticks = Path("/proc/self/stat").read_text().rsplit(")", 1)[1].split()[19]  # starttime, proc_pid_stat(5)
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - int(ticks) / os.sysconf("SC_CLK_TCK")
     import psutil
 
-    return psutil.Process(os.getpid()).create_time()
+    return time.time() - psutil.Process().create_time()
 
 
 def _peak_rss_mb() -> float:
@@ -143,6 +155,9 @@ def _peak_rss_mb() -> float:
 
 
 def _short(path: Path, settings: dict) -> str:
-    """An input's name without the results folder, so that lineage is the same wherever results stand."""
+    """An input's name without the results folder, so that lineage is the same wherever results stand; of an absolute
+    path the last part only, as the rest is about a machine."""
     results = Path(settings.get("pathvars", {}).get("results", "results"))
-    return str(path.relative_to(results)) if path.is_relative_to(results) else path.name
+    if path.is_relative_to(results):
+        return path.relative_to(results).as_posix()
+    return path.name if path.is_absolute() else path.as_posix()

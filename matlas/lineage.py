@@ -8,10 +8,10 @@ import json
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import cache
 from importlib import metadata
-from pathlib import Path
+from pathlib import Path, PurePath
 
 PROJECT = Path(__file__).resolve().parent.parent
 SCRIPTS = PROJECT / "workflow_scripts"
@@ -37,9 +37,20 @@ class Lineage:
 
 
 def digest(value: object) -> str:
-    """Short sha256 of a JSON-like value, independent of key order."""
-    text = json.dumps(value, sort_keys=True, default=str, ensure_ascii=False)
+    """Short sha256 of a JSON-like value (sets, paths and dates too), independent of key order.
+
+    Raises TypeError for anything else, since its text may differ between two processes.
+    """
+    text = json.dumps(value, sort_keys=True, default=_plain, ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, (set, frozenset)):
+        return sorted(value)
+    if isinstance(value, (PurePath, date)):
+        return str(value)
+    raise TypeError(f"a {type(value).__name__} has no lasting hash: {value!r}")
 
 
 def now() -> str:
@@ -101,7 +112,7 @@ def _imported_files(path: Path) -> list[Path]:
             else:
                 base = node.module or ""
             names = [base, *(f"{base}.{alias.name}" for alias in node.names)]
-        elif isinstance(node, ast.Assign) and "DATA_FILES" in [getattr(t, "id", "") for t in node.targets]:
+        elif isinstance(node, ast.Assign | ast.AnnAssign) and "DATA_FILES" in _targets(node):
             found += [(path.parent / name).resolve() for name in ast.literal_eval(node.value)]
             continue
         else:
@@ -110,6 +121,10 @@ def _imported_files(path: Path) -> list[Path]:
             if name.split(".")[0] in PACKAGES:
                 found += _module_files(name)
     return found
+
+
+def _targets(node: ast.Assign | ast.AnnAssign) -> list[str]:
+    return [getattr(t, "id", "") for t in (node.targets if isinstance(node, ast.Assign) else [node.target])]
 
 
 def _module_files(name: str) -> list[Path]:

@@ -87,7 +87,9 @@ def _matching_rows(dataset: str | PathLike, base: TableInfo, view: str | PathLik
     absent = [name for name in info.key if name not in base.columns]
     if absent:
         raise DataError(
-            f"view {info.name} can't be joined to {base.name}", where=f"key {info.key}", found=f"no column {absent[0]!r}"
+            f"view {info.name} can't be joined to {base.name}",
+            where=f"key {info.key}",
+            found=f"no column {absent[0]!r}",
         )
     key = [f'"{name}"' for name in info.key]
     on = " AND ".join(f"d.{name} = v.{name}" for name in key)
@@ -111,7 +113,9 @@ def _matching_rows(dataset: str | PathLike, base: TableInfo, view: str | PathLik
 
 def _entities_error(what: str, dataset: str | PathLike, key: Sequence[str], rows: np.ndarray) -> DataError:
     entities = pq.read_table(dataset, columns=list(key)).take(pa.array(rows)).to_pandas().drop_duplicates()
-    shown = [row[0] if len(row) == 1 else row for row in entities.head(SHOWN_FAILURES).itertuples(index=False, name=None)]
+    shown = [
+        row[0] if len(row) == 1 else row for row in entities.head(SHOWN_FAILURES).itertuples(index=False, name=None)
+    ]
     more = f" and {len(entities) - len(shown)} more" if len(entities) > len(shown) else ""
     return DataError(
         what, where=f"key {', '.join(key)}", found=f"{len(entities)}: {', '.join(map(str, shown))}{more}",

@@ -24,8 +24,8 @@ from matlas.errors import QueryError
 
 MEMORY_LIMIT = "2GB"
 _QUERY_NODES = {"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"}
-_FILE_FUNCTIONS = {
-    *("read_parquet", "parquet_scan", "read_csv", "read_csv_auto", "sniff_csv", "read_text", "read_blob", "glob"),
+_FILE_FUNCTIONS = {  # without glob, which would list a folder outside that a link inside leads to
+    *("read_parquet", "parquet_scan", "read_csv", "read_csv_auto", "sniff_csv", "read_text", "read_blob"),
     *("read_json", "read_json_auto", "read_json_objects", "read_ndjson", "read_ndjson_auto", "read_ndjson_objects"),
     *("parquet_schema", "parquet_metadata", "parquet_file_metadata", "parquet_kv_metadata"),
 }
@@ -41,7 +41,7 @@ _NO_SUCH_TABLE = re.compile(r'Table with name "?([^"\s]+)"? does not exist')
 
 @dataclass(frozen=True)
 class Query:
-    """A query that may run. relations : names as written in it; reads_files : it names files of its own."""
+    """A query that may run. relations : the tables it names, as written; reads_files : it calls a reader of files."""
 
     sql: str
     relations: frozenset[str]
@@ -100,7 +100,7 @@ def run_query(
     malformed.
     """
     if isinstance(source, duckdb.DuckDBPyConnection):
-        if not source.execute("SELECT current_setting('lock_configuration')").fetchone()[0]:
+        if not source.execute("SELECT current_setting('lock_configuration')").fetchall()[0][0]:
             if root is None:
                 raise ValueError("an open connection needs `root`")
             lock(source, root)
@@ -123,10 +123,10 @@ def checked(connection: duckdb.DuckDBPyConnection, sql: str) -> Query:
             "a query may only read", expected="one SELECT or EXPLAIN of a SELECT",
             found=" of ".join(["EXPLAIN"] * bool(explain) + kinds), do=_advice(kinds),
         )  # fmt: skip
-    tree = json.loads(connection.execute("SELECT json_serialize_sql(?::VARCHAR)", [select]).fetchone()[0])
+    tree = json.loads(connection.execute("SELECT json_serialize_sql(?::VARCHAR)", [select]).fetchall()[0][0])
     if tree["error"] or len(tree["statements"]) != 1:
         raise QueryError("a query may only read", found=tree.get("error_message"))
-    relations, reads_files = set(), False
+    relations, own_names, reads_files = set(), set(), False
     for node in _nodes(tree["statements"]):
         kind = node.get("type")
         if isinstance(kind, str) and kind.endswith("_NODE") and kind not in _QUERY_NODES:
@@ -138,7 +138,8 @@ def checked(connection: duckdb.DuckDBPyConnection, sql: str) -> Query:
             reads_files |= name in _FILE_FUNCTIONS
         if kind == "BASE_TABLE":
             relations.add(".".join(node["qualified_name"]["path"]))
-    return Query(f"{explain[1]} {select}" if explain else sql, frozenset(relations), reads_files)
+        own_names |= {entry["key"] for entry in node.get("cte_map", {}).get("map", [])}
+    return Query(f"{explain[1]} {select}" if explain else sql, frozenset(relations - own_names), reads_files)
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:
@@ -200,9 +201,7 @@ def _explained(error: duckdb.Error, connection: duckdb.DuckDBPyConnection) -> Qu
     """DuckDB's message in one sentence, with the nearest name that exists here."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     what = re.sub(r"^[A-Z][A-Za-z ]*? Error: ", "", lines[0]).rstrip("!. ")
-    hints = [line.rstrip("?") + "?" for line in lines[1:] if line.startswith("Did you mean")]
-    candidates = [line for line in lines[1:] if line.startswith("Candidate bindings")]
-    do = next(iter([*candidates, *hints]), "")
+    do = next((line for line in lines[1:] if line.startswith(("Did you mean", "Candidate bindings"))), "")
     if isinstance(error, duckdb.PermissionException):
         file = re.search(r'"([^"]+)"', what)
         return QueryError(

@@ -1,14 +1,15 @@
 """The feature store: what the catalog lists, joined features, read-only SQL, lineage, and features of new compounds.
 
-    store = open_store("results")
-    store.features("estm", ["magpie"], columns=["zt"])
-    store.sql("SELECT chemical_family, median(zt) FROM datasets.estm GROUP BY ALL")
-    store.featurize(["Bi2Te3", "SnSe"], ["magpie"])
+store = open_store("results")
+store.features("estm", ["magpie"], columns=["zt"])
+store.sql("SELECT chemical_family, median(zt) FROM datasets.estm GROUP BY ALL")
+store.featurize(["Bi2Te3", "SnSe"], ["magpie"])
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from os import PathLike
@@ -38,7 +39,9 @@ def open_store(root: str | PathLike = "results") -> Store:
     store = Store(Path(root))
     for path, what in [(store.root, "no results folder"), (store.catalog, "the results folder has no catalog")]:
         if not path.exists():
-            raise QueryError(what, where=path, do="run make demo (sample data) or make reproduce (real data) to make it")
+            raise QueryError(
+                what, where=path, do="run make demo (sample data) or make reproduce (real data) to make it"
+            )
     return store
 
 
@@ -55,32 +58,31 @@ class Store:
     def features(self, dataset: str, views: Sequence[str], columns: Sequence[str] | None = None) -> pd.DataFrame:
         """Key, dataset columns and features of each row of a dataset, in its order.
 
-        views : stored or joined views. columns : dataset columns to put beside the views; as soon as it names columns
-        of the views too, only those are returned. Raises QueryError for an unknown dataset, view or column.
+        views : stored or joined views. columns : dataset columns to put beside the features; where it names features
+        too, only what it names is returned. Raises QueryError for an unknown dataset, view or column.
         """
-        names = self._names()
-        base = _known(f"datasets.{dataset}", names, "dataset")
-        own = self._column_names(base)
-        stored, offered, features = [], [], []  # tables; dataset columns and features that the views offer
+        registry = self._registry()
+        datasets = registry.short_names("datasets.")
+        base = datasets[_known(dataset, datasets, "dataset")]
+        known_views = registry.short_names(f"features.{dataset}__")
+        own, key = registry.columns[base], table_info(self.root / registry.paths[base]).key
+        stored, beside, features = [], [], []  # tables to join, dataset columns that the views bring, their features
         for view in views:
-            table = _known(f"features.{dataset}__{view}", names, f"view of dataset {dataset}")
-            parts = self._parts(table)
+            table = known_views[_known(view, known_views, f"view of dataset {dataset}")]
+            parts = registry.parts(table)
             stored += [part for part in parts or [table] if part not in stored]
-            listed = self._column_names(table)
-            offered += [c for c in listed if parts and c in own and c not in offered]
-            features += [c for c in listed if c not in own]
-        key = table_info(self._path(base)).key
-        asked = list(dict.fromkeys(c for c in columns or [] if c not in key))
-        for column in asked:
-            _known(column, {*own, *features}, f"column of dataset {dataset} or views {', '.join(views)}")
+            brought = [c for c in registry.columns[table] if c in own] if parts else []
+            beside += [c for c in brought if c not in (*key, *beside)]
+            features += [c for c in registry.columns[table] if c not in own]
+        for column in columns or []:
+            _known(column, {*own, *features}, f"column of dataset {dataset} or its views {', '.join(views)}")
+        asked = [c for c in dict.fromkeys(columns or []) if c not in key]
         asked_features = [c for c in asked if c in features]
-        selected = bool(asked_features or set(asked) & set(offered))
-        beside = asked if selected else [*(c for c in offered if c not in key), *(c for c in asked if c not in offered)]
         return join_views(
-            self._path(base),
-            [self._path(table) for table in stored],
-            columns=[c for c in beside if c in own],
-            feature_columns=asked_features if selected else None,
+            self.root / registry.paths[base],
+            [self.root / registry.paths[table] for table in stored],
+            columns=[c for c in dict.fromkeys([*(() if asked_features else beside), *asked]) if c in own],
+            feature_columns=asked_features or None,
         )
 
     def sql(self, query: str, parameters: Sequence = ()) -> pd.DataFrame:
@@ -97,10 +99,8 @@ class Store:
 
     def columns(self, table: str) -> pd.DataFrame:
         """The columns of a table: name, dtype, unit, description, null_share, min, max, citation."""
-        return self.sql(
-            "SELECT * EXCLUDE (table_name) FROM registry.columns WHERE table_name = ? ORDER BY rowid",
-            [self.resolve(table)],
-        )
+        query = "SELECT * EXCLUDE (table_name) FROM registry.columns WHERE table_name = ? ORDER BY rowid"
+        return self.sql(query, [self.resolve(table)])
 
     def claims(self) -> pd.DataFrame:
         """The published statements and what was measured here."""
@@ -112,27 +112,23 @@ class Store:
         hash : the content that the table above was made from; current : whether the file still holds it (empty for
         raw files, which are verified when they are fetched); code_hash, config_hash, created, simulated : of the table.
         """
-        registered = self.tables().set_index("name")
-        simulated = dict(self.sql("SELECT * FROM registry.simulated").itertuples(index=False))
-        inputs = self.sql("SELECT * FROM registry.lineage ORDER BY rowid")
-        by_table = {name: group for name, group in inputs.groupby("table_name")}
+        registry = self._registry()
+        names = {path: name for name, path in registry.paths.items()}
         rows = []
 
-        def visit(name: str, path: str | None, content_hash: str | None, depth: int) -> None:
-            known = name in registered.index
-            about = {"depth": depth, "table": name, "hash": content_hash, "current": None}
-            if known and path is not None:
-                file = self.root / path
-                about["current"] = file.is_file() and table_info(file).content_hash == content_hash
-            for column in ("code_hash", "config_hash", "created"):
-                about[column] = registered.at[name, column] if known else None
-            rows.append({**about, "simulated": simulated.get(name)})
-            for row in by_table[name].itertuples() if name in by_table else []:
-                upstream = table_name(row.input) if row.input.endswith(".parquet") else row.input
-                upstream = upstream if upstream in registered.index else row.input
-                visit(upstream, row.input, row.input_hash, depth + 1)
+        def visit(name: str, content_hash: str | None, depth: int) -> None:
+            about = registry.tables.get(name, {})
+            row = {"depth": depth, "table": name, "hash": content_hash, "current": None}
+            if name in registry.paths:
+                file = self.root / registry.paths[name]
+                row["current"] = file.is_file() and table_info(file).content_hash == content_hash
+            row |= {column: about.get(column) for column in ("code_hash", "config_hash", "created")}
+            rows.append({**row, "simulated": registry.simulated.get(name)})
+            for path, input_hash in registry.inputs.get(name, []):
+                visit(names.get(path, path), input_hash, depth + 1)
 
-        visit(self.resolve(table), None, None, 0)
+        top = registry.resolve(table)
+        visit(top, registry.hashes.get(top), 0)
         return pd.DataFrame(rows)
 
     def featurize(self, formulas: Sequence[str], views: Sequence[str]) -> pd.DataFrame:
@@ -141,62 +137,82 @@ class Store:
 
     def resolve(self, name: str) -> str:
         """The full name of a table, given that, its path below the root, or its last part where that is clear."""
-        names = self._names()
-        if name.endswith(".parquet") and table_name(name) in names:
-            return table_name(name)
-        if name in names:
-            return name
-        short = [n for n in names if name in (n.split(".", 1)[1], n.split("__")[-1])]
-        for layer in _PREFERRED_LAYERS:
-            preferred = [n for n in short if n.startswith(f"{layer}.")]
-            short = preferred or short if len(preferred) < 2 else preferred
-            if len(short) == 1:
-                return short[0]
-        if short:
-            raise QueryError(f"several tables are named {name!r}", found=", ".join(sorted(short)), do="say which")
-        return _known(name, names, "table")
+        return self._registry().resolve(name)
 
     def is_simulated(self, tables: Iterable[str]) -> bool:
         """Whether any of these tables holds generated data."""
-        rows = self.sql("SELECT table_name FROM registry.simulated WHERE simulated")
-        return not set(rows["table_name"]).isdisjoint(tables)
+        simulated = self._registry().simulated
+        return any(simulated[table] for table in tables)
 
     def reads_simulated(self, query: str) -> bool:
         """Whether a query may show generated data: it names such a table, or reads what can't be told by name (files,
         claims, metrics, the registry) while the store holds some."""
         with closing(open_catalog(self.catalog, self.root)) as connection:
             parsed = checked(connection, query)
-        marked = dict(self.sql("SELECT * FROM registry.simulated").itertuples(index=False))
-        named = [marked[name] for name in parsed.relations if name in marked]
-        if any(named):
-            return True
+        simulated = self._registry().simulated
+        named = [simulated[name] for name in parsed.relations if name in simulated]
         untold = parsed.reads_files or len(named) < len(parsed.relations)
-        return untold and any(marked.values())
+        return any(named) or (untold and any(simulated.values()))
 
-    def _names(self) -> list[str]:
-        return self.sql("SELECT name FROM registry.tables")["name"].tolist()
+    def _registry(self) -> _Registry:
+        with closing(open_catalog(self.catalog, self.root)) as connection:
 
-    def _column_names(self, table: str) -> list[str]:
-        rows = self.sql("SELECT name FROM registry.columns WHERE table_name = ? ORDER BY rowid", [table])
-        return rows["name"].tolist()
+            def rows(name: str) -> list[dict]:
+                return run_query(connection, f"SELECT * FROM registry.{name} ORDER BY rowid").to_pylist()
 
-    def _parts(self, table: str) -> list[str]:
-        """The stored views that a joined view reads; none for a stored one."""
-        rows = self.sql(
-            "SELECT input FROM registry.lineage JOIN registry.tables ON name = table_name "
-            "WHERE table_name = ? AND bytes = 0 AND input LIKE 'features/%' ORDER BY registry.lineage.rowid",
-            [table],
-        )
-        return [table_name(path) for path in rows["input"]]
+            columns, inputs = defaultdict(list), defaultdict(list)
+            for row in rows("columns"):
+                columns[row["table_name"]].append(row["name"])
+            for row in rows("lineage"):
+                inputs[row["table_name"]].append((row["input"], row["input_hash"]))
+            files = rows("files")
+            return _Registry(
+                tables={row["name"]: row for row in rows("tables")},
+                columns=columns,
+                inputs=inputs,
+                paths={row["table_name"]: row["path"] for row in files},
+                hashes={row["table_name"]: row["content_hash"] for row in files},
+                simulated={row["table_name"]: row["simulated"] for row in rows("simulated")},
+            )
 
-    def _path(self, table: str) -> Path:
-        layer, name = table.split(".", 1)
-        return self.root / layer / f"{name.replace('__', '/')}.parquet"
+
+@dataclass(frozen=True)
+class _Registry:
+    """The registry at one moment, by table name. A joined view has no path."""
+
+    tables: Mapping[str, dict]
+    columns: Mapping[str, list[str]]
+    inputs: Mapping[str, list[tuple[str, str]]]
+    paths: Mapping[str, str]
+    hashes: Mapping[str, str]
+    simulated: Mapping[str, bool]
+
+    def short_names(self, prefix: str) -> dict[str, str]:
+        """{what follows the prefix: full name} of the tables that have it."""
+        return {name.removeprefix(prefix): name for name in self.tables if name.startswith(prefix)}
+
+    def parts(self, table: str) -> list[str]:
+        """The stored views that a joined view reads, in its order; none for a stored one."""
+        if table in self.paths:
+            return []
+        return [table_name(path) for path, _ in self.inputs[table] if path.startswith("features/")]
+
+    def resolve(self, name: str) -> str:
+        """As Store.resolve."""
+        full = table_name(name) if name.endswith(".parquet") else name
+        if full in self.tables:
+            return full
+        short = [n for n in self.tables if name in (n.split(".", 1)[1], n.split("__")[-1])]
+        for layer in _PREFERRED_LAYERS:
+            preferred = [n for n in short if n.startswith(f"{layer}.")]
+            if len(preferred) == 1:
+                return preferred[0]
+        if len(short) > 1:
+            raise QueryError(f"several tables are named {name!r}", found=", ".join(sorted(short)), do="say which")
+        return short[0] if short else _known(name, self.tables, "table")
 
 
-def featurize_formulas(
-    formulas: Sequence[str], views: Sequence[str], *, elements: Path | None = None
-) -> pd.DataFrame:
+def featurize_formulas(formulas: Sequence[str], views: Sequence[str], *, elements: Path | None = None) -> pd.DataFrame:
     """One row a formula, in order: `composition`, then the features of each view. Needs no results folder.
 
     views : names in config/views.yaml; a joined view counts if it needs no column of a dataset. elements : a folder of
@@ -259,9 +275,7 @@ def _element_table(name: str, elements: Path | None) -> ElementTable:
     return read_element_table(stored) if stored and stored.is_file() else load_element_table(name)
 
 
-def _known(name: str, names: Iterable[str], what: str) -> str:
-    if name not in names:
-        layers = (f"{name.split('.')[0]}.", "") if "." in name else ("",)
-        offered = next(filter(None, ([n for n in names if n.startswith(layer)] for layer in layers)), [])
-        raise QueryError(f"unknown {what}", found=repr(name), do=nearest(name, offered))
+def _known(name: str, valid: Iterable[str], what: str) -> str:
+    if name not in valid:
+        raise QueryError(f"unknown {what}", found=repr(name), do=nearest(name, valid))
     return name

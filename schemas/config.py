@@ -7,8 +7,11 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
-Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+NAME = r"^[a-z][a-z0-9_]*$"
+SHA256 = r"^[0-9a-f]{64}$"
+CLAIM_ID = r"^[a-z0-9]+(-[a-z0-9]+)*$"
+Name = Annotated[str, StringConstraints(pattern=NAME)]
+Sha256 = Annotated[str, StringConstraints(pattern=SHA256)]
 
 
 def _inside(path: str) -> str:
@@ -139,7 +142,7 @@ class Dataset(Model):
     @model_validator(mode="after")
     def _one_origin(self):
         if (self.source is None) == (self.path is None):
-            raise ValueError("give either `source` (an id of config/sources.yaml) or `path` (a file of yours)")
+            raise ValueError("either `source` (an id of config/sources.yaml) or `path` (a file of yours)")
         return self
 
 
@@ -276,7 +279,7 @@ class Claim(Model):
     Verdict: |measured - expect| <= tolerance for numbers, equality for booleans.
     """
 
-    id: Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
+    id: Annotated[str, StringConstraints(pattern=CLAIM_ID)]
     says: str
     cites: str
     sql: str

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import get_args
+from types import UnionType
+from typing import Annotated, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from matlas.errors import ConfigError
 from schemas.config import (
+    CLAIM_ID,
+    NAME,
+    SHA256,
     Atlas,
     Column,
     Dataset,
-    Derived,
     JoinedView,
     Methods,
     NamedDataset,
@@ -25,6 +29,8 @@ from schemas.config import (
     Study,
     View,
 )
+from schemas.fields import FIELDS
+from schemas.tables.dataset import IDENTITY, dataset_schema
 
 
 def load_atlas(settings: Mapping, root: Path = Path(".")) -> Atlas:
@@ -39,24 +45,26 @@ def load_atlas(settings: Mapping, root: Path = Path(".")) -> Atlas:
     datasets = _parse_each(Dataset, config / "datasets.yaml")
     views = _parse_each(View, config / "views.yaml")
     methods = _parse(Methods, read_yaml(config / "methods.yaml"), config / "methods.yaml")
-    found = {path.stem: path for path in sorted((config / "studies").glob("*.yaml"))}
-    for name in checked.studies or []:
-        _known(name, found, "study", "config/config.yaml: studies")
-    studies = {name: _parse(Study, read_yaml(path), path) for name, path in found.items()}
+    files = _study_files(config / "studies")
+    for key, names, what, valid in (
+        ("studies", checked.studies or [], "study", files),
+        ("sample_sources", checked.sample_sources, "source", sources),
+        ("skip_sources", checked.skip_sources, "source", sources),
+    ):
+        for name in names:
+            _known(name, valid, what, f"config/config.yaml, --configfile or --config: {key}")
+    studies = {name: _parse(Study, read_yaml(path), path) for name, path in files.items()}
+    defined_in = {("dataset", d): config / "datasets.yaml" for d in datasets}
+    defined_in |= {("view", v): config / "views.yaml" for v in views}
     for name, study in studies.items():
-        _name_is_valid(name, found[name])
-        _take_own(study, datasets, views, found[name])
-    for name in checked.sample_sources:
-        _known(name, sources, "source", "config: sample_sources")
-    for name in checked.skip_sources:
-        _known(name, sources, "source", "config: skip_sources")
+        _take_own(study, datasets, views, defined_in, files[name])
     for name, dataset in datasets.items():
-        _check_dataset(name, dataset, sources)
+        _check_dataset(name, dataset, sources, f"{defined_in['dataset', name]}: {name}")
     for name, view in views.items():
-        _check_view(name, view, views)
+        _check_view(view, views, f"{defined_in['view', name]}: {name}")
     for name, study in studies.items():
-        _check_study(study, found[name], datasets, views, methods)
-    _claims_are_unique(studies)
+        _check_study(study, files[name], datasets, views, methods)
+    _claims_are_unique(studies, files)
     chosen = {name: studies[name] for name in (checked.studies if checked.studies is not None else studies)}
     return Atlas(settings=checked, sources=sources, datasets=datasets, views=views, methods=methods, studies=chosen)
 
@@ -70,178 +78,273 @@ def read_yaml(path: Path) -> dict:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
-        raise ConfigError("not valid YAML", where=f"{path}{line}", found=getattr(error, "problem", error)) from error
+        found = str(getattr(error, "problem", error)).removeprefix("found ")
+        raise ConfigError("not valid YAML", where=f"{path}{line}", found=found) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError("not UTF-8 text", where=path, found=error) from error
     if not isinstance(value, dict):
-        raise ConfigError("not a mapping", where=path, expected="`key: value` lines", found=type(value).__name__)
+        found = "nothing" if value is None else f"a {type(value).__name__}"
+        raise ConfigError("not a mapping", where=path, expected="`key: value` lines", found=found)
     return value
+
+
+def _study_files(folder: Path) -> dict[str, Path]:
+    for path in folder.glob("*.yml"):
+        raise ConfigError("a study file ends in .yaml", where=path, do=f"rename it to {path.stem}.yaml")
+    found = {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+    for name, path in found.items():
+        _name_is_valid(name, path)
+    return found
 
 
 class _StrictLoader(yaml.SafeLoader):
     """Safe YAML in which a key may stand only once."""
 
     def construct_mapping(self, node, deep=False):
-        seen = set()
+        seen = []
         for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":  # `<<: *anchor`
+                continue
             key = self.construct_object(key_node, deep=True)
             if key in seen:
                 raise yaml.constructor.ConstructorError(None, None, f"key {key!r} given twice", key_node.start_mark)
-            seen.add(key)
+            seen.append(key)
         return super().construct_mapping(node, deep)
 
 
-def _parse(model, value: object, where: object):
+def _parse(model, value: object, where: object, above: tuple[str, ...] = ()):
+    """`value` as `model`; `above` are the keys under which it stands in its file."""
     try:
         return TypeAdapter(model).validate_python(value)
     except ValidationError as error:
-        raise _as_config_error(model, error, where) from error
+        raise _as_config_error(model, error, value, where, above) from error
 
 
 def _parse_each(model, path: Path) -> dict:
     values = read_yaml(path)
     for name in values:
         _name_is_valid(name, path)
-    return {name: _parse(model, value, f"{path}: {name}") for name, value in values.items()}
+    return {name: _parse(model, value, path, (name,)) for name, value in values.items()}
 
 
-def _as_config_error(model, error: ValidationError, where: object) -> ConfigError:
-    """The first problem in one sentence; unknown keys come first, as they often cause the others."""
-    problems = sorted(error.errors(), key=lambda p: p["type"] != "extra_forbidden")
+# what pydantic's error types expect, in words
+_EXPECTED = {
+    "string_type": "text", "list_type": "a list", "dict_type": "a mapping", "model_type": "a mapping",
+    "int_type": "a whole number", "int_parsing": "a whole number", "int_from_float": "a whole number",
+    "float_type": "a number", "float_parsing": "a number",
+    "bool_type": "true or false", "bool_parsing": "true or false",
+    NAME: "a lower-case letter, then lower-case letters, digits or _", SHA256: "64 hexadecimal digits",
+    CLAIM_ID: "lower-case words joined by -",
+}  # fmt: skip
+
+
+def _as_config_error(model, error: ValidationError, value: object, where: object, above: tuple) -> ConfigError:
+    """The first problem in one sentence. Unknown keys come first, as they often cause the others; then the deepest,
+    as a union (text or mapping) also complains about the alternative that wasn't meant."""
+    problems = [{**p, "keys": _keys(value, p)} for p in error.errors()]
+    problems.sort(key=lambda p: (p["type"] != "extra_forbidden", -len(p["keys"])))
     first = problems[0]
-    location = [str(part) for part in first["loc"]]
-    key = ".".join(part for part in location if part not in _tags())
-    more = f" ({len(problems) - 1} more)" if len(problems) > 1 else ""
+    key, given = _dotted(value, first["keys"], above), first["input"]
+    others = {p["keys"] for p in problems if p["keys"] != first["keys"][: len(p["keys"])] and p["type"] != "missing"}
+    more = f" ({len(others)} more)" if others else ""
     if first["type"] == "extra_forbidden":
-        valid = sorted(_keys_at(model, first["loc"][:-1]))
-        return ConfigError(
-            f"unknown key {key!r}", where=where, expected=_nearest(location[-1], valid), found=f"{location[-1]!r}{more}"
-        )
-    if first["type"] == "missing":
-        return ConfigError(f"key {key!r} is missing{more}", where=where)
-    return ConfigError(f"bad value for {key!r}", where=where, expected=first["msg"], found=f"{first['input']!r}{more}")
+        name = str(first["keys"][-1])
+        valid = {f for m in _models_at(model, first["loc"][:-1]) for f in m.model_fields}
+        return ConfigError(f"unknown key {key!r}", where=where, expected=_nearest(name, valid), found=f"{name!r}{more}")
+    if first["type"] in ("missing", "union_tag_not_found"):
+        choices = _choices(model, first) if first["type"] == "union_tag_not_found" else ()
+        expected = f"one of {sorted(choices)}" if choices else None
+        return ConfigError(f"key {key!r} is missing{more}", where=where, expected=expected)
+    if first["type"] == "union_tag_invalid":
+        given = first["ctx"]["tag"]
+    same = [p for p in problems if p["keys"] == first["keys"]]
+    expected = " or ".join(dict.fromkeys(_expected(p) for p in same))
+    shown = f"the keys {list(given)}" if isinstance(given, dict) else repr(given)
+    shown = shown if len(shown) <= 120 else f"{shown[:120]}…"
+    return ConfigError(f"bad value for {key!r}", where=where, expected=expected, found=f"{shown}{more}")
 
 
-def _tags() -> set[str]:
-    """Parts of pydantic's locations that name a union member rather than a key."""
-    return {cls.__name__ for cls in (Column, Derived, NamedDataset, NamedJoinedView)} | {
-        "composition", "joined", "element_fractions", "element_statistics", "kmeans", "gmm",
-    }  # fmt: skip
+def _keys(value: object, problem: Mapping) -> tuple:
+    """The configuration's own keys in a location; pydantic puts names of union members between them."""
+    keys = []
+    for part in problem["loc"]:
+        if (isinstance(value, dict) and part in value) or (isinstance(value, list) and isinstance(part, int)):
+            keys.append(part)
+            value = value[part]
+    if problem["type"] == "missing":
+        keys.append(problem["loc"][-1])
+    if problem["type"].startswith("union_tag"):
+        keys.append(problem["ctx"]["discriminator"].strip("'"))
+    return tuple(keys)
 
 
-def _keys_at(model, location: Iterable) -> set[str]:
-    """The valid keys of the model that a location points into."""
-    models = _models_in(model)
-    for part in location:
-        inner = set()
-        for m in models:
-            if part in m.model_fields:
-                inner |= _models_in(m.model_fields[part].annotation)
-        models = inner or {m for m in models if _tag_of(m, part)} or models
-    return {name for m in models for name in m.model_fields}
+def _dotted(value: object, keys: tuple, above: tuple[str, ...]) -> str:
+    """Keys as `figures[zt_map].kind`; an item of a list by its name where it has one, else by its number."""
+    text = ".".join(above)
+    for key in keys:
+        value = value[key] if isinstance(value, list) or (isinstance(value, dict) and key in value) else None
+        if isinstance(key, int):
+            named = value if isinstance(value, dict) else {}
+            text += f"[{named.get('name') or named.get('id') or key}]"
+        else:
+            text += f".{key}" if text else str(key)
+    return text
 
 
-def _tag_of(model, part) -> bool:
-    if model.__name__ == part:
-        return True
-    return any(part in get_args(f.annotation) for f in model.model_fields.values() if get_args(f.annotation))
+def _expected(problem: Mapping) -> str:
+    if problem["type"] == "literal_error":
+        valid = re.findall("'([^']*)'", problem["ctx"]["expected"])
+        return _nearest(str(problem["input"]), valid) if len(valid) > 4 else f"one of {valid}"
+    if problem["type"] == "union_tag_invalid":
+        return _nearest(str(problem["ctx"]["tag"]), re.findall("'([^']*)'", problem["ctx"]["expected_tags"]))
+    context = problem.get("ctx", {})
+    if problem["type"] == "too_short":
+        return f"at least {context['min_length']}"
+    message = problem["msg"].removeprefix("Value error, ").replace("Input should be ", "a value ")
+    return _EXPECTED.get(context.get("pattern", problem["type"]), message)
 
 
-def _models_in(annotation) -> set:
+def _choices(model, problem: Mapping) -> set[str]:
+    """The values that may stand in the key that tells the members of a union apart."""
+    key = problem["ctx"]["discriminator"].strip("'")
+    return {c for m in _models_at(model, problem["loc"]) for c in get_args(m.model_fields[key].annotation)}
+
+
+def _models_at(annotation, location: tuple) -> set[type[BaseModel]]:
+    """The models that a location of pydantic's points into."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return {annotation}
-    return {m for arg in get_args(annotation) for m in _models_in(arg)}
+        if not location:
+            return {annotation}
+        field = annotation.model_fields.get(location[0])
+        return _models_at(field.annotation, location[1:]) if field else set()
+    members = get_args(annotation)
+    if get_origin(annotation) is Annotated:
+        return _models_at(members[0], location)
+    if get_origin(annotation) in (dict, list):
+        return _models_at(members[-1], location[1:]) if location else set()
+    if get_origin(annotation) in (Union, UnionType):
+        members = [m for m in members if m is not type(None)]
+        if location and len(members) > 1:  # the location names the member
+            members, location = [m for m in members if _is_called(m, str(location[0]))], location[1:]
+        return {model for m in members for model in _models_at(m, location)}
+    return set()
 
 
-def _nearest(name: str, valid: Iterable[str]) -> str:
+def _is_called(annotation, tag: str) -> bool:
+    """Whether pydantic means this member of a union: by the name of its class (`function-after[…, Class]` for one with
+    a validator), or by the value that tells it apart."""
+    models = _models_at(annotation, ())
+    literals = [get_args(f.annotation) for m in models for f in m.model_fields.values()]
+    return any(tag == m.__name__ or tag.endswith(f", {m.__name__}]") for m in models) or any(tag in a for a in literals)
+
+
+def _nearest(name: str, valid: Iterable[str], many: bool = True) -> str:
+    """The valid name that is most like a wrong one; where none is, all of them (unless they are too many)."""
     valid = sorted(valid)
     close = difflib.get_close_matches(name, valid, n=1, cutoff=0.5)
-    return f"{close[0]!r} (nearest)" if close else f"one of {valid}"
+    if close:
+        return f"{close[0]!r} (nearest)"
+    return (f"one of {valid}" if valid else "none, as none is defined") if many else "a name it has"
 
 
-def _known(name: str, valid: Mapping, what: str, where: object) -> None:
+def _known(name: str, valid: Iterable[str], what: str, where: object) -> None:
     if name not in valid:
         raise ConfigError(f"unknown {what}", where=where, expected=_nearest(name, valid), found=repr(name))
 
 
 def _name_is_valid(name: object, where: object) -> None:
-    if not isinstance(name, str) or not name.isascii() or not name.islower() or not name.isidentifier():
-        raise ConfigError(
-            "bad name", where=where, expected="snake_case: lower-case letters, digits, _", found=repr(name)
-        )
+    if not isinstance(name, str) or not re.fullmatch(NAME, name):
+        raise ConfigError("bad name", where=where, expected=_EXPECTED[NAME], found=repr(name))
 
 
-def _take_own(study: Study, datasets: dict, views: dict, path: Path) -> None:
+def _take_own(study: Study, datasets: dict, views: dict, defined_in: dict, path: Path) -> None:
     """Add the dataset and views that a study defines itself to the common ones."""
-    own = [(study.dataset, Dataset, datasets)] if isinstance(study.dataset, NamedDataset) else []
-    own += [(v, JoinedView, views) for v in study.views if isinstance(v, NamedJoinedView)]
-    for item, model, registry in own:
+    own = [("dataset", study.dataset, Dataset, datasets)] if isinstance(study.dataset, NamedDataset) else []
+    own += [("view", v, JoinedView, views) for v in study.views if isinstance(v, NamedJoinedView)]
+    for kind, item, model, registry in own:
         if item.name in registry:
             raise ConfigError(
-                f"{model.__name__.lower()} {item.name!r} is defined twice", where=path, do="choose another name"
-            )
+                f"{kind} {item.name!r} is defined twice", where=f"{defined_in[kind, item.name]} and {path}",
+                do="choose another name",
+            )  # fmt: skip
         registry[item.name] = model(**item.model_dump(exclude={"name"}))
+        defined_in[kind, item.name] = path
 
 
-def _check_dataset(name: str, dataset: Dataset, sources: Mapping[str, Source]) -> None:
-    where = f"dataset {name}"
+def _check_dataset(name: str, dataset: Dataset, sources: Mapping[str, Source], where: str) -> None:
     if dataset.source is not None:
         _known(dataset.source, sources, "source", f"{where}: source")
         files = sources[dataset.source].files
         if dataset.file is None and len(files) > 1:
             raise ConfigError("which file of the source?", where=f"{where}: file", expected=f"one of {sorted(files)}")
         if dataset.file is not None:
-            _known(dataset.file, files, "file", f"{where}: file")
-    reserved = {dataset.key, "composition", "formula", "reduced_formula", "n_elements", "chemical_family", "repeated",
-                "dominant_element"}  # fmt: skip
+            _known(dataset.file, files, f"file of source {dataset.source}", f"{where}: file")
+    reserved = {dataset.key, *IDENTITY, "formula", "repeated"}
     names = [*dataset.columns, *dataset.derived, *dataset.flags]
     for column in names:
         if column in reserved or names.count(column) > 1:
             raise ConfigError(f"column {column!r} is defined twice", where=where, do="choose another name")
+    for column, definition in dataset.columns.items():
+        said = definition if isinstance(definition, Column) else Column(source=definition)
+        described = said.description is not None and (said.unit is not None or said.dtype == "string")
+        if column not in FIELDS and not described:
+            raise ConfigError(
+                f"column {column!r} is not in the data dictionary (schemas/fields.py)", where=f"{where}: columns",
+                expected=f"{_nearest(column, FIELDS, many=False)}, or `source`, `unit` and `description` of a new one",
+            )  # fmt: skip
     for column in dataset.repeats:
         _known(column, {*dataset.columns, "composition"}, "column", f"{where}: repeats")
+    try:
+        dataset_schema(name, dataset)
+    except ValueError as error:  # a definition that contradicts the dictionary or itself
+        raise ConfigError("no table can be made of this dataset", where=where, found=error) from error
 
 
-def _check_view(name: str, view: object, views: Mapping) -> None:
+def _check_view(view: object, views: Mapping, where: str) -> None:
     if isinstance(view, JoinedView):
         for part in view.of:
-            _known(part, views, "view", f"view {name}: of")
+            _known(part, views, "view", f"{where}: of")
             if isinstance(views[part], JoinedView):
-                raise ConfigError("a joined view can't join another", where=f"view {name}: of", found=repr(part))
+                raise ConfigError("a joined view can't join another", where=f"{where}: of", found=repr(part))
 
 
 def _check_study(study: Study, path: Path, datasets: Mapping, views: Mapping, methods: Methods) -> None:
     dataset = study.dataset if isinstance(study.dataset, str) else study.dataset.name
     _known(dataset, datasets, "dataset", f"{path}: dataset")
-    definition = datasets[dataset]
-    columns = {definition.key, "composition", "reduced_formula", "n_elements", "chemical_family", "dominant_element"}
-    columns |= {*definition.columns, *definition.derived, *definition.flags}
+    columns, of_dataset = dataset_schema(dataset, datasets[dataset]).columns, f"column of dataset {dataset}"
     for view in study.views:
         name = view if isinstance(view, str) else view.name
         _known(name, views, "view", f"{path}: views")
         for column in getattr(views[name], "columns", []):
-            _known(column, columns, f"column of dataset {dataset}", f"{path}: view {name}: columns")
+            _known(column, columns, of_dataset, f"{path}: view {name}: columns")
     for name in study.representations:
         _known(name, methods.representations, "representation", f"{path}: representations")
     for name in study.clusterings:
         _known(name, methods.clusterings, "clustering", f"{path}: clusterings")
-        _known(methods.clusterings[name].stability.group, columns, f"column of dataset {dataset}", f"{path}: {name}")
-    own = {name: None for name in study.clusterings}
+        group = methods.clusterings[name].stability.group
+        _known(group, columns, of_dataset, f"{path}: clustering {name}: stability.group")
     for item in [*study.figures, *study.tables]:
         where = f"{path}: {item.name}"
         if item.clustering is not None:
-            _known(item.clustering, own, "clustering of this study", where)
-        named = [getattr(item, a, None) for a in ("property", "against", "rank_by", "window")]
-        for column in [*filter(None, named), *getattr(item, "properties", []), *getattr(item, "log", [])]:
-            _known(column, columns, f"column of dataset {dataset}", where)
+            _known(item.clustering, study.clusterings, "clustering of this study", f"{where}: clustering")
+        for key in ("property", "against", "rank_by", "window", "properties", "log"):
+            named = getattr(item, key, None) or []
+            for column in [named] if isinstance(named, str) else named:
+                _known(column, columns, of_dataset, f"{where}: {key}")
     names = [item.name for item in [*study.figures, *study.tables]]
     for name in names:
         if names.count(name) > 1:
-            raise ConfigError(f"figure or table {name!r} is defined twice", where=path)
+            raise ConfigError(f"figure or table {name!r} is defined twice", where=path, do="choose another name")
 
 
-def _claims_are_unique(studies: Mapping[str, Study]) -> None:
-    seen: dict[tuple[str, str], str] = {}
+def _claims_are_unique(studies: Mapping[str, Study], files: Mapping[str, Path]) -> None:
+    seen: dict[tuple[str, str], Path] = {}
     for name, study in studies.items():
         for claim in study.claims:
-            other = seen.setdefault((claim.id, claim.variant), name)
-            if other != name or sum((c.id, c.variant) == (claim.id, claim.variant) for c in study.claims) > 1:
-                raise ConfigError(f"claim {claim.id!r} is defined twice", where=f"studies {other} and {name}")
+            if (claim.id, claim.variant) in seen:
+                where = " and ".join(dict.fromkeys([str(seen[claim.id, claim.variant]), str(files[name])]))
+                raise ConfigError(
+                    f"claim {claim.id!r} is defined twice", where=where, do="choose another id, or tell them apart by "
+                    "`variant`",
+                )  # fmt: skip
+            seen[claim.id, claim.variant] = files[name]

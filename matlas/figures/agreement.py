@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matlas.errors import DataError
 from matlas.figures.parameters import clustering_of
 from matlas.figures.study_data import StudyData
-from matlas.figures.style import INK, PALETTE, count, listed, number, page
+from matlas.figures.style import INK, PALETTE, count, listed, page
 
 BIN = 0.05
 
@@ -31,12 +31,13 @@ def agreement(spec: Mapping, data: StudyData) -> tuple[Figure, pd.DataFrame]:
         "pairs at equal K; within a view: all pairs of two different K. Ticks: every pair; dashed: median."
     ]
     figure, axes = page(
-        data, _title(table), notes, rows=len(groups), columns=2, panel=(4.8, max(1.25, 3.4 / len(groups))),
-        sharex=True, gridspec_kw={"width_ratios": [1.15, 1]},
+        data, _title(table), notes, rows=len(groups) + 1, panel=(7.4, 1.45), sharex=True,
+        gridspec_kw={"height_ratios": [*(1 for _ in groups), 1.9]},
     )  # fmt: skip
+    *histograms, shares = axes[:, 0]
     low = min(0.0, np.floor(table["ari"].min() / BIN) * BIN)
     edges = np.round(np.arange(low, 1 + BIN / 2, BIN), 10)
-    for group, ax in zip(groups, axes[:, 0], strict=True):
+    for group, ax in zip(groups, histograms, strict=True):
         values, median = table.loc[table["group"] == group, "ari"], medians[group]
         counts, *_ = ax.hist(values, bins=edges, color=colours[group], alpha=0.85, lw=0)
         strip = -0.16 * counts.max()
@@ -52,22 +53,19 @@ def agreement(spec: Mapping, data: StudyData) -> tuple[Figure, pd.DataFrame]:
         ax.set_ylim(1.3 * strip, 1.25 * counts.max())
         ax.set_yticks([tick for tick in ax.get_yticks() if 0 <= tick <= 1.25 * counts.max() and tick == int(tick)])
         ax.set_ylabel("Pairs")
-    axes[-1, 0].set_xlabel("Adjusted Rand index (dimensionless)")
-
-    grid = axes[0, 1].get_gridspec()
-    for ax in axes[:, 1]:
-        ax.remove()
-    ax = figure.add_subplot(grid[:, 1])
     for group in groups:
         values = np.sort(table.loc[table["group"] == group, "ari"])
-        between = group.startswith("Between")
-        ax.ecdf(values, color=colours[group], lw=2.4 if between else 1.4, label=group)
-        ax.plot(medians[group], 0.5, marker="o", ms=5, color=colours[group], mec=INK, mew=0.8)
-    ax.set_xlim(low, 1.0)
-    ax.set_ylim(0, 1.0)
-    ax.set_xlabel("Adjusted Rand index (dimensionless)")
-    ax.set_ylabel("Share of pairs at or below")
-    ax.legend(loc="lower left", bbox_to_anchor=(0, 1.0), fontsize=8, borderaxespad=0.2, handlelength=1.4)
+        width = 2.4 if group.startswith("Between") else 1.4
+        shares.ecdf(values, color=colours[group], lw=width, label=f"{group}: {medians[group]:.2f}")
+        shares.plot(medians[group], 0.5, marker="o", ms=5, color=colours[group], mec=INK, mew=0.8)
+    shares.set_xlim(low, 1.0)
+    shares.set_ylim(0, 1.02)
+    shares.set_xlabel("Adjusted Rand index (dimensionless)")
+    shares.set_ylabel("Share of pairs\nat or below")
+    shares.legend(
+        title="Dots: medians", alignment="left", loc="lower left", bbox_to_anchor=(-0.01, 1.0), fontsize=8,
+        title_fontsize=8, borderaxespad=0.2, handlelength=1.4,
+    )  # fmt: skip
     return figure, table
 
 
@@ -94,11 +92,11 @@ def _groups(data: StudyData, clustering: str) -> pd.DataFrame:
 def _title(table: pd.DataFrame) -> str:
     within = table[table["comparison"] == "within"].groupby("group", sort=False)["ari"].median()
     between = table[table["comparison"] == "between"]["ari"]
-    inside = listed([number(m) for m in within]) if len(within) else ""
+    inside = listed(f"{m:.2f}" for m in within) if len(within) else ""
     if not len(between):
         return f"Labelings of one view at different K agree with a median ARI of {inside}"
     middle = between.median()
     if not len(within):
-        return f"At equal K, labelings of different views agree with a median ARI of {number(middle)}"
+        return f"At equal K, labelings of different views agree with a median ARI of {middle:.2f}"
     how = "less than" if middle < within.min() else "more than" if middle > within.max() else "as much as"
-    return f"Views at equal K agree {how} different K within one view: median ARI {number(middle)} against {inside}"
+    return f"Views at equal K agree {how} different K within one view: median ARI {middle:.2f} against {inside}"

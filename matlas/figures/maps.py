@@ -44,7 +44,7 @@ def cluster_map(spec: Mapping, data: StudyData) -> tuple[Figure, pd.DataFrame]:
     spaces = mapped_spaces(spec, data, clustered_spaces(data, clustering))
     tables = {space: _cluster_table(data, space, clustering) for space in spaces}
     numbers = {data.space_name(s): str(t["cluster"].nunique()) for s, t in tables.items()}
-    title = f"{by_space(numbers)} clusters on the first two components"
+    title = f"Clusters on the first two components: {by_space(numbers)}"
     notes = [
         f"{clustering} at its best K, on {count(len(data.entities), 'row')}. Labels: cluster and its most common "
         f"dominant element, at the mean of its rows. {_NO_EVIDENCE}"
@@ -116,6 +116,7 @@ def property_map(spec: Mapping, data: StudyData) -> tuple[Figure, pd.DataFrame]:
         points, ax=list(axes[0]), extend="max" if clipped else "neither", label=axis_label(data, name), pad=0.02,
         aspect=30,
     )  # fmt: skip
+    bar.solids.set_alpha(1)
     if clipped:
         ticks = [tick for tick in bar.get_ticks() if low <= tick < top - 0.06 * (top - low)]
         bar.set_ticks([*ticks, top], labels=[*(number(tick) for tick in ticks), f"≥ {number(top)}"])
@@ -144,7 +145,7 @@ def _cluster_table(data: StudyData, space: SpaceKey, clustering: str) -> pd.Data
 
 def _dots(n: int) -> dict:
     """Size of n dots; many dots become one image inside the SVG."""
-    return {"s": float(np.clip(12_000 / n, 5, 30)), "linewidths": 0, "alpha": 0.8, "rasterized": n > 300}
+    return {"s": float(np.clip(12_000 / n, 5, 30)), "linewidths": 0, "antialiaseds": n <= 300, "rasterized": n > 300}
 
 
 def _component_axes(ax: Axes, data: StudyData, space: SpaceKey) -> None:

@@ -29,9 +29,9 @@ from matlas.figures.style import (
     settle,
 )  # fmt: skip
 
+SOLID_ROWS = 5  # a median of fewer rows is drawn hollow
 HIGHLIGHTED = 4  # clusters drawn in colour; more lines can't be told apart
 BINS = 15  # at most about this many steps of `against`
-WHISKERS = (0.05, 0.95)
 _STATISTICS = {"p5": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "p95": 0.95}
 
 
@@ -39,7 +39,8 @@ def property_trend(spec: Mapping, data: StudyData) -> tuple[Figure, pd.DataFrame
     """Median of `property` against `against`, a line a cluster of at least `min_rows` rows; a column a space.
 
     The table: view, representation, clustering, cluster, dominant_element, the binned `against` (centre of its bin),
-    rows, property, median, highlighted. Rows without one of the two values are not counted.
+    rows, property, median, rank of the cluster by its highest bin of at least SOLID_ROWS rows. Rows without one of the
+    two values are not counted.
     """
     clustering = clustering_of(spec, data)
     value, against = column(spec, "property", data), column(spec, "against", data)
@@ -56,18 +57,19 @@ def property_trend(spec: Mapping, data: StudyData) -> tuple[Figure, pd.DataFrame
             f"no cluster has {min_rows} rows with {value} and {against}",
             where=f"study {data.study}, {spec['name']}", do="lower min_rows",
         )  # fmt: skip
-    small = {name: str(n) for name, n in left_out.items() if n}
-    said = f"Left out, with fewer than {count(min_rows, 'row')}: {by_space(small) if len(spaces) > 1 else ''}"
-    said = said.rstrip() if len(spaces) > 1 else f"{said}{count(sum(left_out.values()), 'cluster')}"
+    few = f"fewer than {count(min_rows, 'row')}"
+    if any(left_out.values()):
+        said = f"Clusters left out, with {few}: {by_space({name: str(n) for name, n in left_out.items()})}."
+    else:
+        said = f"No cluster has {few}."
     unit = data.fields[against].unit
     steps = f"{step:g} {unit}" if unit not in ("", "1") else f"{step:g}"
     notes = [
-        f"{clustering}. Medians in steps of {steps} of {property_name(data, against)}; hollow: fewer than 5 rows. "
-        f"In colour: the {HIGHLIGHTED} clusters with the largest median of all their rows. "
-        + (f"{said}." if small else f"No cluster has fewer than {count(min_rows, 'row')}.")
+        f"{clustering}. Medians in steps of {steps} of {property_name(data, against)}; hollow: fewer than "
+        f"{SOLID_ROWS} rows. In colour: the {HIGHLIGHTED} clusters with the highest step that is not hollow. {said}"
     ]
     words = property_name(data, value, start=True)
-    title = f"Median {words} against {property_name(data, against)}, highest in {_leaders(data, tables)}"
+    title = f"Median {words} against {property_name(data, against)} is highest in {_leaders(data, tables, against)}"
     figure, axes = page(data, title, notes, columns=len(spaces), panel=(5.0, 4.0), sharey=True, sharex=True)
     ends = []
     for ax, (space, table) in zip(axes[0], tables.items(), strict=True):
@@ -151,36 +153,41 @@ def _trend_table(
     large = sizes.index[sizes >= min_rows]
     rows = rows[rows["cluster"].isin(large)]
     table = rows.groupby(["cluster", "at"])["value"].agg(rows="size", median="median").reset_index()
-    top = rows.groupby("cluster")["value"].median().sort_values(ascending=False, kind="stable").index[:HIGHLIGHTED]
+    # the highest step counts; a cluster that has only thin steps comes after those with solid ones
+    peak = table[table["rows"] >= SOLID_ROWS].groupby("cluster")["median"].max().reindex(large)
+    rank = peak.rank(ascending=False, method="first", na_option="bottom").astype(int)
     table = pd.DataFrame(
         {
             "view": space[0], "representation": space[1], "clustering": clustering, "cluster": table["cluster"],
             "dominant_element": table["cluster"].map(data.elements(labels)), against: table["at"],
             "rows": table["rows"], "property": value, "median": table["median"],
-            "highlighted": table["cluster"].isin(top),
+            "rank": table["cluster"].map(rank),
         }
     )  # fmt: skip
     return table, int((sizes < min_rows).sum())
 
 
-def _leaders(data: StudyData, tables: Mapping[SpaceKey, pd.DataFrame]) -> str:
-    """The highest cluster at any step with at least 5 rows, in each space."""
+def _leaders(data: StudyData, tables: Mapping[SpaceKey, pd.DataFrame], against: str) -> str:
+    """The cluster with the highest step in each space that has a line, and where that step is."""
     leaders = {}
+    unit = data.fields[against].unit.removesuffix("1")
     for space, table in tables.items():
-        solid = table[table["rows"] >= 5] if (table["rows"] >= 5).any() else table
-        if len(solid):
-            best = solid.loc[solid["median"].idxmax()]
-            leaders[data.space_name(space)] = " · ".join(filter(None, [str(best["cluster"]), best["dominant_element"]]))
-    return f"cluster {by_space(leaders)}" if len(leaders) == 1 else f"clusters {by_space(leaders)}"
+        line = table[table["rank"] == 1]
+        solid = line[line["rows"] >= SOLID_ROWS]
+        if len(line):
+            peak = (solid if len(solid) else line).sort_values("median").iloc[-1]
+            name = " · ".join(filter(None, [str(peak["cluster"]), peak["dominant_element"]]))
+            leaders[data.space_name(space)] = f"{name} at {peak[against]:g} {unit}".rstrip()
+    return f"cluster{'s' if len(set(leaders.values())) > 1 else ''} {by_space(leaders)}"
 
 
 def _trend_lines(ax: Axes, table: pd.DataFrame, against: str) -> list[tuple[str, str, bool, float, float]]:
     """Draw each cluster's line, the highlighted on top; returns name, colour, highlighted and end of each."""
     ends = []
     for cluster, line in table.groupby("cluster"):
-        strong = bool(line["highlighted"].iloc[0])
+        strong = line["rank"].iloc[0] <= HIGHLIGHTED
         shade = colour(cluster) if strong else FAINT
-        few = line["rows"] < 5
+        few = line["rows"] < SOLID_ROWS
         style = {"color": shade, "zorder": 3 if strong else 2, "ms": 4.2 if strong else 2.5, "marker": marker(cluster)}
         ax.plot(line[against], line["median"], **style | {"marker": None}, lw=1.8 if strong else 1.0)
         ax.plot(line[against][~few], line["median"][~few], **style, ls="none")

@@ -32,7 +32,8 @@ _RASTER_DPI = 200
 _LOOK = {
     "svg.fonttype": "none",  # text stays text: small, searchable, read aloud
     "font.family": ["sans-serif"],
-    "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial", "Helvetica"],
+    # measured in DejaVu Sans, which comes with matplotlib; where a reader lacks it, narrower fonts keep the layout
+    "font.sans-serif": ["DejaVu Sans", "Helvetica", "Arial"],
     "font.size": 9,
     "text.color": INK,
     "axes.labelcolor": INK,
@@ -96,8 +97,9 @@ def page(
         top -= 0.3 / height
     for line, text in enumerate(head):
         figure.text(0.012, top - (0.08 + 0.22 * line) / height, text, size=12, weight="bold", va="top")
-    for line, text in enumerate(reversed(foot)):
-        figure.text(0.012, (0.07 + 0.155 * line) / height, text, size=8, color=MUTED, va="bottom")
+    for line, text in enumerate(foot):
+        from_below = 0.07 + 0.155 * (len(foot) - 1 - line)
+        figure.text(0.012, from_below / height, text, size=8, color=MUTED, va="bottom")
     return figure, figure.subplots(rows, columns, squeeze=False, **grid)
 
 
@@ -161,27 +163,28 @@ def log_axis(axes: Axes, lowest: float, highest: float) -> None:
     """A logarithmic y axis from lowest to highest (both > 0), labelled 10² rather than by mathtext, which an SVG with
     real text sets badly."""
     axes.set_yscale("log", nonpositive="clip")
-    axes.set_ylim(lowest / 1.3, highest * 1.3)
+    axes.set_ylim(lowest / 1.7, highest * 1.7)
     powers = highest / lowest >= 10
     axes.yaxis.set_major_formatter(FuncFormatter(_power_of_ten if powers else lambda value, _: f"{value:g}"))
     axes.yaxis.set_minor_formatter(FuncFormatter(lambda value, _: "" if powers else f"{value:g}"))
 
 
 def by_space(values: Mapping[str, str]) -> str:
-    """One thing said of each space: "12 (element fractions), 11 (magpie)"; without the name where there is only one."""
-    if len(values) == 1:
-        return next(iter(values.values()))
-    return ", ".join(f"{value} ({name})" for name, value in values.items())
+    """One thing said of each space: "12 for element fractions and 11 for magpie", without names for a single space."""
+    said = set(values.values())
+    if len(said) == 1:
+        return f"{said.pop()}{' for each view' if len(values) > 1 else ''}"
+    return listed(f"{value} for {name}" for name, value in values.items())
 
 
 def _power_of_ten(value: float, _position: int) -> str:
     exponent = round(np.log10(value))
-    if 0 <= exponent <= 2:
-        return f"{10**exponent}"
+    if -2 <= exponent <= 1:
+        return f"{10.0**exponent:g}"
     return "10" + str(exponent).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
 
 
 def _wrapped(texts: Iterable[str], width: float, size: float) -> list[str]:
-    """Lines of at most `width` inches; a letter of DejaVu Sans is about 0.58 of its size wide, bold 0.67."""
-    letters = int(width * _POINTS * 0.96 / (size * (0.67 if size > 10 else 0.58)))
+    """Lines of at most `width` inches; a letter of DejaVu Sans is about 0.5 of its size wide, bold 0.57 (measured)."""
+    letters = int(width * _POINTS * 0.97 / (size * (0.61 if size > 10 else 0.54)))
     return [line for text in texts if text for line in textwrap.wrap(text, letters)]

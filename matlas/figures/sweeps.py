@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from matlas.errors import ConfigError, DataError
 from matlas.figures.parameters import clustered_spaces, clustering_of, sweep_rows
@@ -49,9 +49,9 @@ def cluster_sweep(spec: Mapping, data: StudyData) -> tuple[Figure, pd.DataFrame]
             ax.fill_between(curve["k"], curve["low"], curve["high"], color=PALETTE[0], alpha=0.25, lw=0)
             ax.plot(curve["k"], curve["value"], color=PALETTE[0], marker="o", ms=3.5 if len(curve) < 30 else 2, lw=1.4)
             ax.set_ylabel(_METRIC_NAMES[metric])
-            ax.ticklabel_format(axis="y", style="plain")
             ax.margins(y=0.12)
             _mark_best(ax, curve, best[data.space_name(space)])
+        axes[0, column].yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}".replace("-", "−")))
         axes[0, column].set_title(data.space_name(space))
         _k_axis(axes[-1, column])
     return figure, table
@@ -162,5 +162,5 @@ def _mark_best(ax: Axes, curve: pd.DataFrame, best: int) -> None:
 
 def _k_axis(ax: Axes) -> None:
     ax.set_xlabel("Number of clusters K")
-    ax.xaxis.set_major_locator(MaxNLocator(12, integer=True))
+    ax.xaxis.set_major_locator(MaxNLocator(12, integer=True, steps=[1, 2, 5, 10]))
     ax.tick_params(axis="x", color=FAINT, labelcolor=INK)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from matlas.store import Store
 
 SHOWN_ROWS = 5  # refused rows listed for each reason
+SHOWN_REASONS = 20  # the most common ones; a reason may name the value, so there can be as many as rows
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class Quality:
     flags: list[tuple[str, str, int]]
     missing: list[tuple[str, str, float]]
     reasons: list[Reason]
+    other_reasons: int
 
     @property
     def read(self) -> int:
@@ -203,7 +205,8 @@ def _quality(store: Store, dataset: str, table: str, kept: int, about: Mapping, 
         list(zip(identities, counted[len(flags) :], strict=True)),
         [(flag["name"], flag["description"], n) for flag, n in zip(flags, counted, strict=False)],
         [(c["name"], c["description"], c["null_share"]) for c in columns if c["null_share"]],
-        sorted(reasons, key=lambda reason: (-reason.rows, reason.reason, reason.column)),
+        sorted(reasons, key=lambda r: (-r.rows, r.reason, r.column))[:SHOWN_REASONS],
+        max(0, len(reasons) - SHOWN_REASONS),
     )  # fmt: skip
 
 

@@ -48,6 +48,7 @@ class Claim:
 
     @property
     def anchor(self) -> str:
+        """The id of its row in the page."""
         return "-".join(filter(None, ["claim", self.id, self.variant]))
 
 
@@ -114,6 +115,22 @@ class Section:
     sweeps: Sequence[Sweep] = ()
     figures: Sequence[Figure] = ()
     tables: Sequence[Table] = ()
+
+
+    @property
+    def tally(self) -> str:
+        """How many claims have which verdict, in words."""
+        counts = [(n, verdict) for verdict in TONES if (n := self.verdicts[verdict])]
+        return ", ".join(
+            f"{n} {verdict if n == 1 else verdict.replace('agrees', 'agree').replace('differs', 'differ')}"
+            for n, verdict in counts
+        )
+
+    @property
+    def caveat(self) -> str:
+        """The last sentence of all verdicts where they share it, to be said once."""
+        ends = {sweep.verdict.rpartition(". ")[2] for sweep in self.sweeps if sweep.verdict}
+        return ends.pop() if len(ends) == 1 else ""
 
 
 def name_of(item: str | Mapping) -> str:
@@ -225,7 +242,9 @@ def _sweep(space: tuple[str, str, str], by_k: pd.DataFrame, best: Mapping) -> Sw
     k, silhouette = by_k["k"].astype(int).tolist(), by_k["silhouette"].astype(float)
     judged = verdict(k, silhouette).words if silhouette.notna().sum() >= 3 else None
     over_seeds = MISSING
-    if best["seeds"] > 1:
+    if best["seeds"] > 1 and best["low"] == best["high"]:
+        over_seeds = f"{number(best['low'])} ({best['seeds']} seeds)"
+    elif best["seeds"] > 1:
         over_seeds = f"{number(best['low'])} to {number(best['high'])}, median {number(best['mid'])} ({best['seeds']} seeds)"
     return Sweep(
         *space, f"{k[0]} to {k[-1]}", number(best["best_k"]), number(at_best["silhouette"]), over_seeds,
@@ -252,13 +271,33 @@ def _table(spec: Mapping, folder: Path, units: Mapping[str, str]) -> Table:
 
 
 def _part(heading: str, frame: pd.DataFrame, units: Mapping[str, str]) -> tuple:
-    numeric = [pd.api.types.is_numeric_dtype(frame[c]) and frame[c].dtype != bool for c in frame]
-    headers = [words(c) + (f" ({unit})" if n and (unit := _unit(c, units)) else "") for c, n in zip(frame, numeric, strict=True)]
-    rows = [
-        [number(row[c]) if n else MISSING if row[c] is None else str(row[c]) for c, n in zip(frame, numeric, strict=True)]
-        for row in records(frame)
-    ]
-    return heading, headers, numeric, rows
+    """Cells as text; a median and the quantiles beside it share a cell."""
+    frame, spreads = frame.reset_index(drop=True), _spreads(frame.columns)
+    within = {column for low, _, high in spreads.values() for column in (low, high)}
+    headers, numeric, cells = [], [], []
+    for column in frame.columns.drop(list(within)):
+        values, unit = records(frame[[column]]), _unit(column, units)
+        is_number = pd.api.types.is_numeric_dtype(frame[column]) and frame[column].dtype != bool
+        texts = [number(v[column]) if is_number else MISSING if v[column] is None else str(v[column]) for v in values]
+        header = words(column)
+        if column in spreads:
+            low, _, high = spreads[column]
+            header += f", {low.rpartition('_')[2]} to {high.rpartition('_')[2]}"
+            texts = [
+                f"{text} ({number(a)} to {number(b)})"
+                for text, a, b in zip(texts, frame[low], frame[high], strict=True)
+            ]
+        headers.append(f"{header} ({unit})" if is_number and unit else header)
+        numeric.append(is_number)
+        cells.append(texts)
+    return heading, headers, numeric, list(map(list, zip(*cells, strict=True)))
+
+
+def _spreads(columns: Sequence[str]) -> dict[str, tuple[str, str, str]]:
+    """{median: (low, median, high)} where quantiles stand beside a median: zt_q25, zt_median, zt_q75."""
+    stems = [column.removesuffix("_median") for column in columns if column.endswith("_median")]
+    found = [(f"{s}_{low}", f"{s}_median", f"{s}_{high}") for s in stems for low, high in (("q25", "q75"), ("p5", "p95"))]
+    return {triple[1]: triple for triple in found if set(triple) <= set(columns)}
 
 
 def _unit(column: str, units: Mapping[str, str]) -> str:

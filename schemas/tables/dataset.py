@@ -13,8 +13,10 @@ IDENTITY = ("composition", "reduced_formula", "n_elements", "chemical_family", "
 
 def dataset_schema(name: str, dataset: Dataset) -> TableSchema:
     """The contract of a clean table. Raises KeyError for a column that neither the dictionary nor the dataset
-    describes (config loading refuses it earlier)."""
+    describes, ValueError for one that they describe in different ways (loading config/ refuses both)."""
     key = FIELDS.get(dataset.key) or replace(FIELDS["row_id"], name=dataset.key)
+    if key.dtype != "int64":
+        raise ValueError(f"key {dataset.key!r} holds {key.dtype} in the data dictionary, not the number of a row")
     fields = [key, *(FIELDS[column] for column in IDENTITY)]
     fields += [column_field(column, d) for column, d in dataset.columns.items()]
     fields += [derived_field(column, d) for column, d in dataset.derived.items()]
@@ -28,7 +30,8 @@ def column_field(name: str, column: str | Column) -> Field:
     """The dictionary's field, with what the dataset says about it on top."""
     if isinstance(column, str):
         return FIELDS[name]
-    known = FIELDS.get(name) or Field(name, "float64", "1", "")
+    dtype = column.dtype or "float64"
+    known = FIELDS.get(name) or Field(name, dtype, "" if dtype == "string" else "1", "")
     said = {
         a: getattr(column, a)
         for a in ("unit", "description", "dtype", "minimum", "maximum")
@@ -38,14 +41,16 @@ def column_field(name: str, column: str | Column) -> Field:
 
 
 def derived_field(name: str, derived: str | Derived, dtype: str = "float64") -> Field:
-    """A column computed by SQL: a number, or a flag. It may be empty where its inputs are."""
-    known = FIELDS.get(name)
-    sql, unit, description = (derived, None, None) if isinstance(derived, str) else (
-        derived.sql, derived.unit, derived.description)  # fmt: skip
-    if known is not None:
-        return known
-    default_unit = "" if dtype == "bool" else "1"
-    return Field(name, dtype, unit or default_unit, description or f"Computed as {sql}", nullable=dtype != "bool")
+    """A column computed by SQL: a number, or a flag. A number may be empty where its inputs are.
+
+    Raises ValueError for a name that the dictionary gives to a column of another dtype.
+    """
+    sql = derived if isinstance(derived, str) else derived.sql
+    known = FIELDS.get(name) or Field(name, dtype, "" if dtype == "bool" else "1", f"Computed as {sql}")
+    if known.dtype != dtype:
+        raise ValueError(f"column {name!r} holds {known.dtype} in the data dictionary, not {dtype}")
+    said = {} if isinstance(derived, str) else derived.model_dump(include={"unit", "description"}, exclude_none=True)
+    return replace(known, nullable=dtype != "bool", **said)
 
 
 REJECTS = TableSchema(

@@ -9,7 +9,6 @@ from pymatgen.core import Composition, Element
 
 from matlas.composition import (
     ANION_FORMERS,
-    FAMILIES,
     SYMBOLS,
     chemical_family,
     dominant_element,
@@ -17,6 +16,7 @@ from matlas.composition import (
     parse_formulas,
     reduced_formulas,
 )
+from schemas.fields import FAMILIES
 
 ACCEPTED = [
     *("H", "Og", "Fe2O3", "Li0.95Mn1.05O2", "CH3CH2OH", "NaN", "CoC", "CCo", "SiS", "NoNO", "PbTe", "C60"),

@@ -1,0 +1,82 @@
+"""Every table schema accepts a good table, and refuses a table that breaks any one of its constraints."""
+
+import pandas as pd
+import pytest
+from pandera.errors import SchemaErrors
+from violations import valid_frame, violations
+
+from matlas.errors import DataError
+from matlas.tables import _holds, read_table, write_table
+from schemas.config import Column, Dataset, Derived
+from schemas.fields import FIELDS
+from schemas.table import Field, TableSchema
+from schemas.tables.analysis import AGREEMENT, CLAIMS, LOADINGS, METRICS, cluster_schema, representation_schema
+from schemas.tables.dataset import REJECTS, dataset_schema
+from schemas.tables.features import element_schema, feature_schema
+
+KEY = FIELDS["measurement_id"]
+DATASET = Dataset(
+    title="Alloys", path="alloys.csv", formula="Formula", key="measurement_id", repeats=["composition"],
+    columns={
+        "temperature": "T", "zt": Column(source="ZT", nullable=True), "reference": Column(source="doi", nullable=True),
+        "hardness": Column(source="HV", unit="GPa", description="Hardness", minimum=0.1, maximum=100),
+    },
+    derived={"slope": "zt / temperature"}, flags={"hot": Derived(sql="temperature > 300", description="Hot")},
+)  # fmt: skip
+FEATURES = (Field("fraction_of_h", "float64", "1", "", minimum=0.0, maximum=1.0), Field("mean_x", "float64", "K", ""))
+SCHEMAS = {
+    "dataset": dataset_schema("alloys", DATASET),
+    "rejects": REJECTS,
+    "features": feature_schema("view", FEATURES),
+    "elements": element_schema("magpie", (Field("melting_t", "float64", "K", "", nullable=True),)),
+    "representation": representation_schema("pca", KEY, width=2),
+    "clusters": cluster_schema("gmm", KEY, ks=[2, 3], responsibilities=2),
+    "loadings": LOADINGS,
+    "metrics": METRICS,
+    "agreement": AGREEMENT,
+    "claims": CLAIMS,
+    # no table orders two columns yet
+    "ordered": TableSchema("ordered", "test", ("row_id",), (FIELDS["row_id"], *(Field(c, "float64", "1", "") for c in (
+        "low", "high"))), ordered=(("low", "high"),)),
+}  # fmt: skip
+FAULTS = [
+    pytest.param(schema, fault, id=f"{name}-{fault.field.name if fault.field else 'table'}-{fault.constraint}")
+    for name, schema in SCHEMAS.items()
+    for fault in violations(schema)
+]
+
+
+@pytest.mark.parametrize("schema", SCHEMAS.values(), ids=SCHEMAS)
+def test_a_table_at_the_bounds_of_its_schema_is_written_and_read_back(schema, tmp_path):
+    frame = valid_frame(schema)
+    write_table(frame, tmp_path / "table.parquet", schema)
+    pd.testing.assert_frame_equal(read_table(tmp_path / "table.parquet"), frame)
+
+
+@pytest.mark.parametrize(("schema", "fault"), FAULTS)
+def test_one_fault_is_refused_with_column_row_and_value_and_leaves_no_file(schema, fault, tmp_path):
+    with pytest.raises(DataError) as caught:
+        write_table(fault.frames, tmp_path / "table.parquet", schema)
+    for part in fault.message:
+        assert part in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("schema", SCHEMAS.values(), ids=SCHEMAS)
+def test_pandera_accepts_the_good_table(schema):
+    schema.pandera().validate(valid_frame(schema), lazy=True)
+
+
+@pytest.mark.parametrize(("schema", "fault"), [p for p in FAULTS if p.values[1].field])
+def test_the_quick_check_and_pandera_blame_the_same_column(schema, fault):
+    assert [f.name for f in schema.fields if not _holds(fault.frame[f.name], f)] == [fault.field.name]
+    with pytest.raises(SchemaErrors) as caught:
+        schema.pandera().validate(fault.frame, lazy=True)
+    assert set(caught.value.failure_cases["column"]) == {fault.field.name}
+
+
+@pytest.mark.parametrize("schema", SCHEMAS.values(), ids=SCHEMAS)
+def test_a_field_of_a_table_says_what_it_means_in_which_unit(schema):
+    for f in schema.fields:
+        assert f.name.isidentifier() and f.name.islower()
+        assert (f.unit == "") == (f.dtype in ("string", "bool")), f.name

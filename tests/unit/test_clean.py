@@ -1,0 +1,155 @@
+"""From raw rows to a clean table and rejects: planted faults are found, and nothing is lost between the two."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from matlas.clean import clean_compositions, read_raw
+from matlas.errors import DataError
+from matlas.simulate.thermoelectrics import BAD_ROWS, thermoelectrics, write_thermoelectrics
+from schemas.config import Dataset
+from schemas.loading import load_atlas, read_yaml
+
+
+@pytest.fixture(scope="module")
+def estm(repository) -> Dataset:
+    return load_atlas(read_yaml(repository / "config" / "config.yaml"), repository).datasets["estm"]
+
+
+def toy(**changes) -> Dataset:
+    definition = {
+        "title": "toy", "path": "toy.csv", "formula": "formula",
+        "columns": {"hardness": {"source": "HV", "unit": "GPa", "description": "hardness", "minimum": 0}},
+        "max_reject_share": 1.0,
+    }  # fmt: skip
+    return Dataset(**(definition | changes))
+
+
+def test_the_real_table_has_the_published_numbers_of_rows_and_inconsistencies(estm, mirror):
+    clean, rejects = clean_compositions(read_raw(mirror / "estm" / "estm.xlsx"), estm, "estm")
+    assert len(clean) == 5205 and len(rejects) == 0
+    assert clean["composition"].nunique() == 880
+    assert clean["reduced_formula"].nunique() == 871
+    assert clean["repeated"].sum() == 30
+    assert clean["power_factor_inconsistent"].sum() == 104
+    assert clean["zt_inconsistent_with_power_factor"].sum() == 193
+    assert clean["zt_inconsistent"].sum() == 241
+    assert (clean["measurement_id"] == np.arange(1, 5206)).all()
+    first = clean.iloc[0]
+    assert first["power_factor_recomputed"] == pytest.approx((-110e-6) ** 2 * 27766)
+    assert first["zt_recomputed"] == pytest.approx((-110e-6) ** 2 * 27766 * 300 / 0.63)
+
+
+def test_every_planted_bad_row_is_refused_for_its_reason_and_no_other_row_is(estm):
+    sample = thermoelectrics(rows=2000, seed=3)
+    clean, rejects = clean_compositions(sample.raw, estm, "estm")
+    planted = sample.truth["fault"].to_numpy()
+    assert set(rejects["row"]) == set(np.flatnonzero(planted != "") + 1)
+    assert len(clean) + rejects["row"].nunique() == 2000
+    says = {"unparseable formula": "", "unknown element": "Xx", "negative temperature": "below 0",
+            "missing value": "missing value", "text in a number column": "not a number"}  # fmt: skip
+    at_fault = {fault: column for fault, column, _ in BAD_ROWS}
+    for row in rejects.itertuples():
+        fault = planted[row.row - 1]
+        assert row.column == at_fault[fault]
+        assert says[fault] in row.reason
+
+
+def test_planted_inconsistencies_and_repeats_are_flagged_not_dropped(estm):
+    sample = thermoelectrics(rows=2000, seed=3)
+    clean, _ = clean_compositions(sample.raw, estm, "estm")
+    truth = sample.truth.iloc[clean["measurement_id"] - 1].reset_index(drop=True)
+    assert (clean["power_factor_inconsistent"] == truth["inconsistent"]).all()
+    assert truth["inconsistent"].sum() > 20
+    # a repeat whose original was refused is no repeat any more
+    originals = clean.duplicated(["composition", "temperature", "reference"], keep="first")
+    assert (clean["repeated"] == originals).all() and clean["repeated"].sum() > 10
+
+
+def test_a_row_with_two_faults_is_listed_once_for_each():
+    raw = pd.DataFrame({"formula": ["Xx2", "TiC"], "HV": ["hard", 3]})
+    clean, rejects = clean_compositions(raw, toy())
+    assert clean["row_id"].tolist() == [2]
+    assert rejects[["row", "column"]].to_numpy().tolist() == [[1, "HV"], [1, "formula"]]
+    assert rejects["value"].tolist() == ["hard", "Xx2"]
+
+
+@pytest.mark.parametrize(
+    ("cell", "reason"),
+    [("", "missing"), (None, "missing"), ("12 GPa", "not a number"), ("inf", "not finite"), (-1, "below 0"),
+     (True, "not a number"), ("nan", "not a number")],
+)  # fmt: skip
+def test_a_bad_number_is_refused_with_its_reason(cell, reason):
+    raw = pd.DataFrame({"formula": ["TiC", "TiN"], "HV": pd.Series([cell, 3], dtype=object)})
+    clean, rejects = clean_compositions(raw, toy())
+    assert len(clean) == 1 and reason in rejects["reason"].item()
+
+
+def test_scale_and_offset_convert_into_the_stated_unit():
+    columns = {"kelvin": {"source": "T", "unit": "K", "description": "T", "scale": 2.0, "offset": 273.15, "minimum": 0}}
+    clean, rejects = clean_compositions(
+        pd.DataFrame({"formula": ["TiC", "TiN"], "T": [10, -200]}), toy(columns=columns)
+    )
+    assert clean["kelvin"].tolist() == [293.15]
+    assert rejects["row"].tolist() == [2]
+
+
+def test_a_nullable_column_may_be_empty():
+    columns = {"hardness": {"source": "HV", "unit": "GPa", "description": "h", "nullable": True}}
+    clean, rejects = clean_compositions(
+        pd.DataFrame({"formula": ["TiC", "TiN"], "HV": [None, 2]}), toy(columns=columns)
+    )
+    assert clean["hardness"].isna().tolist() == [True, False] and rejects.empty
+
+
+def test_too_many_bad_rows_stop_the_job_and_say_which():
+    raw = pd.DataFrame({"formula": ["TiC"] * 8 + ["Xx", "Yy"], "HV": [1.0] * 10})
+    with pytest.raises(DataError, match=r"at most 10.0% of 10 rows.*2 \(20.0%\).*first row 9"):
+        clean_compositions(raw, toy(max_reject_share=0.1), "toy")
+    assert len(clean_compositions(raw, toy(max_reject_share=0.2), "toy")[0]) == 8
+
+
+def test_a_missing_column_is_named_with_those_that_are_there():
+    with pytest.raises(DataError, match=r"'HV' is missing.*dataset toy.*hardness_vickers"):
+        clean_compositions(pd.DataFrame({"formula": ["TiC"], "hardness_vickers": [1]}), toy(), "toy")
+
+
+def test_the_key_is_the_row_of_the_source_even_after_refusals():
+    raw = pd.DataFrame({"formula": ["Xx", "TiC", "??", "TiN"], "HV": [1, 2, 3, 4]})
+    assert clean_compositions(raw, toy())[0]["row_id"].tolist() == [2, 4]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".xlsx", ".parquet", ".json"])
+def test_the_same_table_is_read_from_every_format(suffix, tmp_path):
+    frame = pd.DataFrame({"formula": ["TiC", "NaN"], "HV": [28.5, 1.5]})
+    path = tmp_path / f"toy{suffix}"
+    write = {".csv": frame.to_csv, ".xlsx": frame.to_excel, ".parquet": frame.to_parquet}
+    if suffix == ".tsv":
+        frame.to_csv(path, sep="\t", index=False)
+    elif suffix == ".json":
+        frame.to_json(path, orient="records")
+    else:
+        write[suffix](path, index=False)
+    clean, rejects = clean_compositions(read_raw(path), toy())
+    assert clean["composition"].tolist() == ["TiC", "NaN"], "NaN is sodium nitride here, not a missing value"
+    assert clean["hardness"].tolist() == [28.5, 1.5]
+
+
+def test_an_unreadable_file_is_one_clear_error(tmp_path):
+    broken = tmp_path / "broken.xlsx"
+    broken.write_bytes(b"not a workbook")
+    with pytest.raises(DataError, match="broken.xlsx"):
+        read_raw(broken)
+    with pytest.raises(DataError, match="missing"):
+        read_raw(tmp_path / "absent.csv")
+    with pytest.raises(DataError, match="unknown table format"):
+        read_raw(tmp_path / "table.docx")
+
+
+def test_the_sample_spreadsheet_has_the_format_of_the_source_and_is_the_same_each_time(tmp_path):
+    write_thermoelectrics(tmp_path / "a.xlsx", rows=200, seed=1)
+    write_thermoelectrics(tmp_path / "b.xlsx", rows=200, seed=1)
+    write_thermoelectrics(tmp_path / "c.xlsx", rows=200, seed=2)
+    a, b, c = (read_raw(tmp_path / f"{name}.xlsx") for name in "abc")
+    pd.testing.assert_frame_equal(a, b)
+    assert not a.equals(c) and list(a.columns) == list(c.columns)

@@ -1,0 +1,404 @@
+"""Sweeps, silhouettes, stability and verdicts against scikit-learn, hand counts and planted groups."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pytest
+from sklearn.cluster import KMeans
+from sklearn.datasets import make_blobs
+from sklearn.metrics import adjusted_rand_score, silhouette_samples, silhouette_score
+from sklearn.mixture import GaussianMixture
+
+import matlas.cluster.silhouette as silhouette_module
+from matlas.cluster.silhouette import map_in_threads, silhouette_samples_many, silhouettes
+from matlas.cluster.stability import (
+    best_k_by_seed,
+    bootstrap_stability,
+    pairwise_ari,
+    resample_groups,
+    seed_stability,
+)
+from matlas.cluster.sweep import sweep, sweep_seeds
+from matlas.cluster.verdict import NO_DISCRETE_GROUPS, NOT_CLUSTERABLE, PEAK, verdict
+from matlas.errors import ConfigError, DataError
+
+
+@pytest.fixture(scope="module")
+def blobs():
+    """Five groups well apart, and which row is in which."""
+    return make_blobs(400, 4, centers=5, cluster_std=0.5, center_box=(-20, 20), random_state=3)
+
+
+@pytest.fixture(scope="module")
+def compounds():
+    """Like a table of compounds measured at several temperatures: near copies of 60 points, some exact copies."""
+    rng = np.random.default_rng(0)
+    points = np.repeat(rng.normal(size=(60, 10)), 12, axis=0)
+    points[:, 9] += np.tile(np.linspace(0, 1, 12), 60)
+    points[5] = points[4]
+    return points - points.mean(axis=0), np.repeat([f"compound {i}" for i in range(60)], 12)
+
+
+@pytest.fixture
+def structureless():
+    return np.random.default_rng(0).normal(size=(500, 6))
+
+
+# --- silhouettes ------------------------------------------------------------------------------------------------------
+
+
+def test_silhouettes_equal_scikit_learn_for_every_labeling_at_once(compounds):
+    X, _ = compounds
+    rng = np.random.default_rng(1)
+    labelings = np.stack([rng.integers(k, size=len(X)) * 7 - 3 for k in (2, 3, 5, 12, 40)], axis=1)
+    samples = silhouette_samples_many(X, labelings)
+    for column, labels in enumerate(labelings.T):
+        np.testing.assert_allclose(samples[column], silhouette_samples(X, labels), rtol=0, atol=1e-12)
+    expected = [silhouette_score(X, labels) for labels in labelings.T]
+    np.testing.assert_allclose(silhouettes(X, labelings), expected, rtol=0, atol=1e-12)
+
+
+def test_silhouette_of_four_points_on_a_line_is_the_one_done_by_hand():
+    X, labels = np.array([[0.0], [1.0], [10.0], [11.0]]), np.array([[0], [0], [1], [1]])
+    # outer points: a = 1, b = 10.5; inner points: a = 1, b = 9.5
+    outer, inner = 1 - 1 / 10.5, 1 - 1 / 9.5
+    np.testing.assert_allclose(silhouette_samples_many(X, labels), [[outer, inner, inner, outer]], rtol=1e-12)
+
+
+def test_a_row_alone_in_its_cluster_scores_zero_as_in_scikit_learn():
+    rng = np.random.default_rng(0)
+    X, labels = rng.normal(size=(30, 3)), np.r_[np.zeros(28, dtype=int), 1, 2]
+    samples = silhouette_samples_many(X, labels[:, None])[0]
+    assert samples[28] == samples[29] == 0
+    np.testing.assert_allclose(samples, silhouette_samples(X, labels), rtol=0, atol=1e-12)
+
+
+def test_equal_rows_in_different_clusters_score_zero_not_nan():
+    X, labels = np.zeros((6, 2)), np.array([0, 0, 0, 1, 1, 1])
+    np.testing.assert_array_equal(silhouette_samples_many(X, labels[:, None]), np.zeros((1, 6)))
+
+
+def test_one_cluster_or_one_a_row_has_no_silhouette_and_leaves_the_others_alone():
+    X = np.random.default_rng(0).normal(size=(20, 2))
+    half = np.repeat([0, 1], 10)
+    scores = silhouettes(X, np.stack([np.zeros(20, dtype=int), half, np.arange(20)], axis=1))
+    assert np.isnan(scores[[0, 2]]).all()
+    assert scores[1] == pytest.approx(silhouette_score(X, half), abs=1e-12)
+
+
+def test_blocks_and_threads_of_any_size_give_the_same_silhouettes(structureless):
+    labelings = np.random.default_rng(1).integers(4, size=(500, 3))
+    whole = silhouette_samples_many(structureless, labelings)
+    one_row_blocks = silhouette_samples_many(structureless, labelings, block_mb=1e-9)
+    np.testing.assert_allclose(one_row_blocks, whole, rtol=0, atol=1e-13)
+    seven_row_blocks = silhouette_samples_many(structureless, labelings, block_mb=7 * 500 * 8 / 2**20)
+    np.testing.assert_allclose(seven_row_blocks, whole, rtol=0, atol=1e-13)
+    np.testing.assert_array_equal(silhouette_samples_many(structureless, labelings, threads=1), whole)
+
+
+def test_renamed_clusters_are_scored_once_and_reported_for_each_labeling(structureless, monkeypatch):
+    labels = np.random.default_rng(1).integers(3, size=500)
+    widths = []
+    one_hot = silhouette_module.one_hot
+    monkeypatch.setattr(
+        silhouette_module, "one_hot", lambda labelings: widths.append(len(labelings)) or one_hot(labelings)
+    )
+    scores = silhouettes(structureless, np.stack([labels, 2 - labels, labels + 5, (labels == 0) * 1], axis=1))
+    assert widths == [2]
+    assert scores[0] == scores[1] == scores[2] != scores[3]
+
+
+def test_labelings_of_the_wrong_shape_or_type_are_refused(structureless):
+    with pytest.raises(DataError, match=r"expected \(500, m\), found \(3, 2\)"):
+        silhouettes(structureless, np.zeros((3, 2), dtype=int))
+    with pytest.raises(DataError, match="not integers"):
+        silhouettes(structureless, np.zeros((500, 1)))
+
+
+def test_progress_is_logged_with_the_time_left(caplog, monkeypatch):
+    monkeypatch.setattr(silhouette_module, "_LOG_EVERY_S", 0.0)
+    with caplog.at_level(logging.INFO, logger="matlas"):
+        assert list(map_in_threads(lambda x: x * x, range(4), what="squares", threads=2)) == [0, 1, 4, 9]
+    assert "squares: 1 of 4 done, about" in caplog.messages[0]
+    assert "squares: 4 of 4 done in" in caplog.messages[-1]
+
+
+# --- sweep ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_kmeans_sweep_equals_a_loop_of_scikit_learn(compounds):
+    X, _ = compounds
+    result = sweep(X, algorithm="kmeans", k=range(2, 13), random_state=0, n_init=3)
+    for column, k in enumerate(result.k):
+        peer = KMeans(n_clusters=k, init="k-means++", n_init=3, random_state=0).fit(X)
+        np.testing.assert_array_equal(result.labels[:, column], peer.labels_)
+        np.testing.assert_allclose(result.centers[column], peer.cluster_centers_, atol=1e-12)
+        assert result.inertia[column] == pytest.approx(peer.inertia_, rel=1e-12)
+        assert result.silhouette[column] == pytest.approx(silhouette_score(X, peer.labels_), abs=1e-12)
+    assert result.labels.dtype == np.int64
+    assert np.isnan(result.bic).all()
+    assert result.responsibilities is None
+
+
+def test_a_gmm_sweep_equals_scikit_learn_and_its_labels_are_the_largest_responsibilities(blobs):
+    X, _ = blobs
+    result = sweep(X, algorithm="gmm", k=[2, 3, 5], random_state=4, n_init=2, covariance_type="diag")
+    for column, k in enumerate(result.k):
+        peer = GaussianMixture(k, covariance_type="diag", n_init=2, init_params="random_from_data", random_state=4).fit(
+            X
+        )
+        np.testing.assert_array_equal(result.labels[:, column], peer.predict(X))
+        np.testing.assert_allclose(result.centers[column], peer.means_, atol=1e-8)
+        assert result.bic[column] == pytest.approx(peer.bic(X), rel=1e-9)
+    assert np.isnan(result.inertia).all()
+    best = result.k.index(result.best_k)
+    assert result.responsibilities.shape == (400, result.best_k)
+    np.testing.assert_allclose(result.responsibilities.sum(axis=1), 1, atol=1e-12)
+    np.testing.assert_array_equal(result.responsibilities.argmax(axis=1), result.labels[:, best])
+
+
+@pytest.mark.parametrize("algorithm", ["kmeans", "gmm"])
+def test_planted_groups_are_found_with_their_number(blobs, algorithm):
+    X, truth = blobs
+    result = sweep(X, algorithm=algorithm, k=range(2, 9), n_init=10)
+    assert result.best_k == 5
+    assert adjusted_rand_score(truth, result.labels[:, result.k.index(5)]) == 1
+    if algorithm == "gmm":
+        assert result.k[result.bic.argmin()] == 5
+
+
+def test_float32_scores_are_clustered_in_float64(blobs):
+    X = blobs[0].astype(np.float32)
+    result = sweep(X, algorithm="gmm", k=[2, 5], n_init=2)
+    assert result.centers[0].dtype == np.float64
+    np.testing.assert_array_equal(result.labels, sweep(X.astype(float), algorithm="gmm", k=[2, 5], n_init=2).labels)
+
+
+def test_many_seeds_give_what_each_seed_alone_gives(structureless):
+    together = sweep_seeds(structureless, [7, 8, 9], algorithm="kmeans", k=[2, 4, 6], n_init=1)
+    for seed, result in zip([7, 8, 9], together, strict=True):
+        alone = sweep(structureless, algorithm="kmeans", k=[2, 4, 6], n_init=1, random_state=seed)
+        assert result.random_state == seed
+        np.testing.assert_array_equal(result.labels, alone.labels)
+        np.testing.assert_array_equal(result.inertia, alone.inertia)
+        np.testing.assert_allclose(result.silhouette, alone.silhouette, rtol=0, atol=1e-13)
+    assert not np.array_equal(together[0].labels, together[1].labels)
+
+
+@pytest.mark.parametrize("algorithm", ["kmeans", "gmm"])
+def test_the_number_of_threads_changes_no_bit(structureless, algorithm):
+    one, two = (sweep(structureless, algorithm=algorithm, k=[2, 5, 9], n_init=2, threads=t) for t in (1, 2))
+    for name in ("labels", "inertia", "bic", "silhouette"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(two, name))
+
+
+def test_the_smaller_k_wins_a_tie_where_copies_leave_fewer_clusters_than_asked_for():
+    X = np.repeat([[0.0, 0.0], [5.0, 5.0]], 10, axis=0)
+    with pytest.warns(UserWarning, match="distinct clusters"):
+        result = sweep(X, algorithm="kmeans", k=[2, 3])
+    np.testing.assert_array_equal(result.silhouette, [1.0, 1.0])
+    assert result.best_k == 2
+
+
+def test_rows_that_are_all_equal_have_no_best_k():
+    with pytest.warns(UserWarning), pytest.raises(DataError, match="no cluster number has a silhouette"):
+        sweep(np.ones((10, 2)), algorithm="kmeans", k=[2, 3])
+
+
+def test_a_collapsed_mixture_is_explained():
+    X = np.repeat(np.eye(3) * 1e12, 4, axis=0)
+    with pytest.raises(DataError, match=r"collapsed.*gmm with 3 components.*found 3 distinct rows"):
+        sweep(X, algorithm="gmm", k=[3], n_init=1)
+
+
+@pytest.mark.parametrize(("given", "meant"), [("k-means", "kmeans"), ("KMeans", "kmeans"), ("gmmm", "gmm")])
+def test_an_unknown_algorithm_is_refused_with_the_nearest_name(structureless, given, meant):
+    with pytest.raises(ConfigError, match=f"(?i)did you mean '{meant}'"):
+        sweep(structureless, algorithm=given, k=[2])
+
+
+@pytest.mark.parametrize("k", [[], [1, 2], [3, 2], [2, 2], [2.0, 3.0], [True, 2]])
+def test_cluster_numbers_increase_from_two(structureless, k):
+    with pytest.raises(ConfigError, match="increasing whole numbers from 2"):
+        sweep(structureless, algorithm="kmeans", k=k)
+
+
+def test_more_clusters_than_rows_and_non_finite_scores_are_refused(structureless):
+    with pytest.raises(DataError, match="k up to 500, found 501"):
+        sweep(structureless, algorithm="kmeans", k=[2, 501])
+    structureless[3, 2] = np.nan
+    with pytest.raises(DataError, match=r"scores hold NaN or infinity \(column index 2\)"):
+        sweep(structureless, algorithm="kmeans", k=[2])
+
+
+# --- stability --------------------------------------------------------------------------------------------------------
+
+
+def test_pairwise_ari_equals_scikit_learn(monkeypatch):
+    rng = np.random.default_rng(0)
+    truth = rng.integers(6, size=1000)
+    noisy = np.where(rng.random(1000) < 0.3, rng.integers(6, size=1000), truth)
+    columns = [truth, noisy, truth // 2, rng.integers(-9, 9, 1000), np.zeros(1000, dtype=int), np.arange(1000)]
+    labelings = np.stack(columns, axis=1)
+    expected = [[adjusted_rand_score(a, b) for b in labelings.T] for a in labelings.T]
+    np.testing.assert_allclose(pairwise_ari(labelings), expected, rtol=0, atol=1e-12)
+    monkeypatch.setattr("matlas.cluster.stability._ROWS_AT_ONCE", 333)
+    np.testing.assert_allclose(pairwise_ari(labelings), expected, rtol=0, atol=1e-12)
+
+
+def test_renamed_clusters_agree_completely():
+    labels = np.array([0, 0, 1, 1, 2, 2])
+    np.testing.assert_array_equal(pairwise_ari(np.stack([labels, 9 - labels], axis=1)), np.ones((2, 2)))
+
+
+def test_seeds_agree_on_planted_groups_and_not_on_noise(blobs, structureless):
+    agreed = {}
+    for name, X in {"planted": blobs[0], "noise": structureless}.items():
+        reference, *others = sweep_seeds(X, range(4), algorithm="kmeans", k=[2, 5], n_init=5)
+        table = seed_stability(others, reference)
+        assert list(table.columns) == ["k", "seed", "ari"]
+        assert set(zip(table["k"], table["seed"], strict=True)) == {(k, seed) for k in (2, 5) for seed in (1, 2, 3)}
+        row = table[(table["k"] == 5) & (table["seed"] == 2)]
+        assert row["ari"].item() == pytest.approx(adjusted_rand_score(reference.labels[:, 1], others[1].labels[:, 1]))
+        agreed[name] = table.loc[table["k"] == 5, "ari"].mean()
+    assert agreed["planted"] == 1
+    assert agreed["noise"] < 0.8
+
+
+def test_the_best_k_of_each_seed_comes_with_its_silhouette(blobs):
+    sweeps = sweep_seeds(blobs[0], [3, 1], algorithm="kmeans", k=[4, 5, 6], n_init=10)
+    table = best_k_by_seed(sweeps)
+    assert table["seed"].tolist() == [3, 1]
+    assert table["best_k"].tolist() == [5, 5]
+    assert table["silhouette"].tolist() == [one.silhouette.max() for one in sweeps]
+
+
+def test_sweeps_of_other_k_are_not_compared(structureless):
+    reference = sweep(structureless, algorithm="kmeans", k=[2, 3], n_init=1)
+    other = sweep(structureless, algorithm="kmeans", k=[2, 4], n_init=1)
+    with pytest.raises(DataError, match="not of the same rows and k"):
+        seed_stability([other], reference)
+
+
+def test_a_resample_takes_whole_groups_and_as_many_as_there_are():
+    groups = np.array(["a", "b", "a", "c", "b", "a", "d"])
+    size = {"a": 3, "b": 2, "c": 1, "d": 1}
+    left_out = 0
+    for seed in range(50):
+        rows = resample_groups(groups, np.random.default_rng(seed))
+        times = np.bincount(rows, minlength=len(groups))
+        drawn = {name: set(times[groups == name].tolist()) for name in size}
+        assert all(len(counts) == 1 for counts in drawn.values())  # every row of a group equally often
+        assert sum(min(counts) for counts in drawn.values()) == 4
+        left_out += sum(counts == {0} for counts in drawn.values())
+    # a group is left out of a draw of 4 from 4 with probability (3/4)^4 = 0.316: 63 of 200 expected
+    assert 40 < left_out < 90
+
+
+@pytest.mark.parametrize("algorithm", ["kmeans", "gmm"])
+def test_bootstraps_refit_on_whole_groups_and_label_every_row(blobs, algorithm, monkeypatch):
+    X, truth = blobs
+    groups = np.arange(len(X)) // 4
+    reference = sweep(X, algorithm=algorithm, k=[2, 5], n_init=10)
+    seen = []
+    fit = {"kmeans": KMeans, "gmm": GaussianMixture}[algorithm].fit
+    monkeypatch.setattr(
+        {"kmeans": KMeans, "gmm": GaussianMixture}[algorithm],
+        "fit",
+        lambda model, rows: seen.append(rows) or fit(model, rows),
+    )
+    table = bootstrap_stability(X, groups, reference, n_bootstrap=3, random_state=10, n_init=10, threads=1)
+    assert len(seen) == 3 * 2
+    for rows in seen:
+        times = (rows[:, None, :] == X[None]).all(axis=2).sum(axis=0)
+        assert (times.reshape(-1, 4) == times.reshape(-1, 4)[:, :1]).all()
+        assert times.sum() == len(X)
+        assert (times == 0).any()
+    assert sorted(table["seed"].unique()) == [10, 11, 12]
+    assert (table.loc[table["k"] == 5, "ari"] == 1).all()
+
+
+def test_bootstrap_labels_are_those_of_the_nearest_centroid(structureless):
+    reference = sweep(structureless, algorithm="kmeans", k=[3], n_init=2)
+    groups = np.arange(500) // 5
+    table = bootstrap_stability(structureless, groups, reference, n_bootstrap=1, random_state=6, n_init=2)
+    rows = resample_groups(groups, np.random.default_rng(6))
+    centers = KMeans(3, n_init=2, random_state=6).fit(structureless[rows]).cluster_centers_
+    nearest = ((structureless[:, None] - centers) ** 2).sum(axis=2).argmin(axis=1)
+    assert table["ari"].item() == pytest.approx(adjusted_rand_score(reference.labels[:, 0], nearest), abs=1e-12)
+
+
+def test_resampling_rows_of_near_copies_looks_more_stable_than_resampling_their_groups(compounds):
+    X, groups = compounds
+    reference = sweep(X, algorithm="kmeans", k=[8], n_init=5)
+    by_group = bootstrap_stability(X, groups, reference, n_bootstrap=20, n_init=5)["ari"].mean()
+    by_row = bootstrap_stability(X, np.arange(len(X)), reference, n_bootstrap=20, n_init=5)["ari"].mean()
+    assert by_row > by_group + 0.05
+
+
+def test_bootstraps_without_fitting_groups_are_refused(structureless):
+    reference = sweep(structureless, algorithm="kmeans", k=[2, 9], n_init=1)
+    with pytest.raises(DataError, match="found 3 groups, 500 labels"):
+        bootstrap_stability(structureless, [1, 2, 3], reference, n_bootstrap=1)
+    with pytest.raises(DataError, match="rows without a group: found 1 of 500"):
+        bootstrap_stability(structureless, ["a"] * 499 + [None], reference, n_bootstrap=1)
+    few = np.r_[np.zeros(492, dtype=int), np.arange(1, 9)]  # 9 groups: a draw that misses the large one has 9 rows
+    reference = sweep(structureless, algorithm="kmeans", k=[10], n_init=1)
+    with pytest.raises(DataError, match="fewer rows than clusters: expected >= 10, found 9"):
+        bootstrap_stability(structureless, few, reference, n_bootstrap=20)
+
+
+# --- verdict ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_peak_inside_the_sweep_is_named():
+    judged = verdict([2, 3, 4, 5], [0.3, 0.5, 0.4, 0.35])
+    assert judged.category == PEAK
+    assert "a peak at k = 3" in judged.words
+    assert "rule of thumb" in judged.words and "not to be compared" in judged.words
+
+
+def test_a_silhouette_that_climbs_to_the_end_shows_no_discrete_groups():
+    judged = verdict(range(2, 13), np.linspace(0.3, 0.4, 11))
+    assert judged.category == NO_DISCRETE_GROUPS
+    assert "k = 12 (0.400), the largest k of the sweep (2 to 12)" in judged.words
+    assert verdict([4, 5, 6], [0.5, 0.4, 0.3]).category == NO_DISCRETE_GROUPS
+
+
+def test_a_weak_silhouette_everywhere_is_not_clusterable():
+    judged = verdict([2, 3, 4], [0.1, 0.2, 0.15])
+    assert judged.category == NOT_CLUSTERABLE
+    assert "continuous representation" in judged.words and "no discrete groups" not in judged.words
+
+
+def test_weak_and_climbing_says_both():
+    judged = verdict([2, 3, 4], [0.1, 0.15, 0.2])
+    assert judged.category == NOT_CLUSTERABLE
+    assert "continuous representation" in judged.words and "no discrete groups" in judged.words
+
+
+def test_exactly_a_quarter_is_not_weak():
+    assert verdict([2, 3, 4], [0.1, 0.25, 0.2]).category == PEAK
+
+
+def test_two_planted_groups_are_a_peak_although_two_is_the_first_k():
+    X, _ = make_blobs(200, 3, centers=[[0, 0, 0], [9, 9, 9]], random_state=0)
+    result = sweep(X, algorithm="kmeans", k=range(2, 7))
+    judged = verdict(result.k, result.silhouette)
+    assert judged.category == PEAK
+    assert "k = 2" in judged.words
+
+
+def test_structureless_data_are_not_clusterable(structureless):
+    result = sweep(structureless, algorithm="kmeans", k=range(2, 9), n_init=3)
+    assert verdict(result.k, result.silhouette).category == NOT_CLUSTERABLE
+
+
+def test_undefined_silhouettes_are_mentioned_and_too_few_are_refused():
+    assert "Without a silhouette: k = 9" in verdict([2, 3, 4, 9], [0.3, 0.5, 0.4, np.nan]).words
+    with pytest.raises(DataError, match="found 2"):
+        verdict([2, 3, 4], [0.3, 0.5, np.nan])
+    with pytest.raises(DataError, match="increasing k"):
+        verdict([2, 4, 3], [0.3, 0.5, 0.1])

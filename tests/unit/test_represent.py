@@ -1,0 +1,101 @@
+"""Principal components against the eigenvectors of the covariance, and the errors a user can act on."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from matlas.errors import DataError
+from matlas.represent import finite_matrix, pca
+
+
+@pytest.fixture
+def features():
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(300, 3)) @ rng.normal(size=(3, 8)) * 10 + rng.normal(size=(300, 8)) + np.arange(8)
+
+
+def standardised(features):
+    return (features - features.mean(axis=0)) / features.std(axis=0)
+
+
+def test_components_are_the_eigenvectors_of_the_correlation_matrix(features):
+    values, vectors = np.linalg.eigh(np.corrcoef(features.T))
+    values, vectors = values[::-1], vectors[:, ::-1]
+    result = pca(features, n_components=4)
+    np.testing.assert_allclose(result.explained_variance_ratio, values[:4] / 8, rtol=1e-10)
+    np.testing.assert_allclose(np.abs(result.loadings @ vectors[:, :4]), np.eye(4), atol=1e-8)
+    np.testing.assert_allclose(result.scores, standardised(features) @ result.loadings.T, atol=1e-10)
+
+
+def test_reconstruction_error_is_the_variance_that_the_components_leave(features):
+    result = pca(features, n_components=3)
+    residual = standardised(features) - result.scores @ result.loadings
+    np.testing.assert_allclose(result.reconstruction_error, (residual**2).mean(axis=1), atol=1e-12)
+    # standardised columns have unit variance: what is not explained is the mean error
+    assert result.reconstruction_error.mean() == pytest.approx(1 - result.explained_variance_ratio.sum(), abs=1e-12)
+
+
+def test_reconstruction_error_covers_every_row_of_a_long_table():
+    rng = np.random.default_rng(1)
+    features = rng.normal(size=(10_000, 3))
+    result = pca(features, n_components=2)
+    residual = standardised(features) - result.scores @ result.loadings
+    np.testing.assert_allclose(result.reconstruction_error, (residual**2).mean(axis=1), atol=1e-12)
+
+
+def test_an_outlier_off_the_plane_has_the_largest_reconstruction_error():
+    rng = np.random.default_rng(2)
+    features = rng.normal(size=(200, 2)) @ rng.normal(size=(2, 6)) + 0.01 * rng.normal(size=(200, 6))
+    features[17] += [3, -3, 3, -3, 3, -3]
+    assert pca(features, n_components=2).reconstruction_error.argmax() == 17
+
+
+def test_signs_do_not_depend_on_the_sign_of_the_features(features):
+    result, mirrored = pca(features, n_components=4), pca(-features, n_components=4)
+    largest = np.abs(result.loadings).argmax(axis=1)
+    assert (result.loadings[np.arange(4), largest] > 0).all()
+    np.testing.assert_allclose(mirrored.loadings, result.loadings, atol=1e-10)
+    np.testing.assert_allclose(mirrored.scores, -result.scores, atol=1e-10)
+
+
+def test_a_constant_column_has_no_loading(features):
+    features[:, 5] = 3.3
+    result = pca(features, n_components=2)
+    np.testing.assert_allclose(result.loadings[:, 5], 0, atol=1e-14)
+
+
+def test_without_standardisation_the_column_of_largest_scale_dominates(features):
+    features[:, 2] *= 1e4
+    assert np.abs(pca(features, n_components=1, standardise=False).loadings[0, 2]) > 0.999
+    assert np.abs(pca(features, n_components=1).loadings[0, 2]) < 0.9
+
+
+def test_integers_and_float32_become_float64():
+    result = pca(np.array([[0, 1], [2, 5], [3, 3]], dtype=np.int32), n_components=1)
+    assert result.scores.dtype == np.float64
+    assert finite_matrix(np.ones((2, 2), dtype=np.float32), "x").dtype == np.float64
+
+
+def test_nan_and_infinity_are_counted_and_their_columns_named(features):
+    features[3, 1] = np.nan
+    features[4, 1] = np.inf
+    features[9, 6] = -np.inf
+    with pytest.raises(DataError, match=r"column index 1, 6\).*found 3 of 2400 values"):
+        pca(features, n_components=2)
+
+
+@pytest.mark.parametrize(("shape", "n_components"), [((5, 3), 4), ((3, 9), 4), ((9, 9), 0)])
+def test_more_components_than_rows_or_columns_is_an_error(shape, n_components):
+    with pytest.raises(DataError, match=f"found {n_components}"):
+        pca(np.random.default_rng(0).normal(size=shape), n_components=n_components)
+
+
+def test_rows_that_are_all_equal_have_no_components():
+    with pytest.raises(DataError, match="no variance"):
+        pca(np.full((10, 3), 0.1), n_components=1)
+
+
+def test_a_vector_is_not_a_table():
+    with pytest.raises(DataError, match="expected 2 dimensions"):
+        finite_matrix(np.arange(3.0), "scores")
