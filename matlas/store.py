@@ -8,6 +8,7 @@ store.featurize(["Bi2Te3", "SnSe"], ["magpie"])
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
@@ -101,6 +102,14 @@ class Store:
         """The columns of a table: name, dtype, unit, description, null_share, min, max, citation."""
         query = "SELECT * EXCLUDE (table_name) FROM registry.columns WHERE table_name = ? ORDER BY rowid"
         return self.sql(query, [self.resolve(table)])
+
+    def definition(self, table: str) -> dict:
+        """How a feature view is defined: as in its configuration, or the views that it joins; otherwise empty."""
+        registry = self._registry()
+        name = registry.resolve(table)
+        if name in registry.paths:
+            return json.loads(table_info(self.root / registry.paths[name]).attributes.get("spec", "{}"))
+        return {"kind": "joined", "of": registry.parts(name)}
 
     def claims(self) -> pd.DataFrame:
         """The published statements and what was measured here."""

@@ -283,7 +283,9 @@ def _check_key(keys: list[pd.DataFrame], schema: TableSchema) -> None:
     key = pd.concat(keys, ignore_index=True)
     doubled = key.duplicated(keep=False)
     if doubled.any():
-        shown = [f"row {i}: {tuple(key.loc[i])}" for i in key.index[doubled][:SHOWN_FAILURES]]
+        rows = key[doubled].head(SHOWN_FAILURES)
+        values = rows.itertuples(index=False, name=None)
+        shown = [f"row {row}: {value}" for row, value in zip(rows.index, values, strict=True)]
         raise DataError(
             f"key {schema.key} of table {schema.name} is not unique",
             found=f"{int(doubled.sum())} rows: {', '.join(shown)}", do="one row an entity is required",

@@ -58,7 +58,7 @@ def agreement(spec: Mapping, data: StudyData) -> tuple[Figure, pd.DataFrame]:
         width = 2.4 if group.startswith("Between") else 1.4
         shares.ecdf(values, color=colours[group], lw=width, label=f"{group}: {medians[group]:.2f}")
         shares.plot(medians[group], 0.5, marker="o", ms=5, color=colours[group], mec=INK, mew=0.8)
-    shares.set_xlim(low, 1.0)
+    shares.set_xlim(low - 0.015, 1.015)
     shares.set_ylim(0, 1.02)
     shares.set_xlabel("Adjusted Rand index (dimensionless)")
     shares.set_ylabel("Share of pairs\nat or below")
@@ -86,7 +86,11 @@ def _groups(data: StudyData, clustering: str) -> pd.DataFrame:
     table = table[within | (pairs["k_a"] == pairs["k_b"])]
     if not len(table):
         raise DataError(f"no pairs of labelings of {clustering!r} to compare", where=f"study {data.study}: agreement")
-    return table.sort_values("comparison", kind="stable").reset_index(drop=True)
+    # between before within, then in the study's order of spaces
+    place = {space: number for number, space in enumerate(data.spaces)}
+    rank = [(a == b, place.get(a, len(place)), place.get(b, len(place))) for a, b in zip(side_a, side_b, strict=True)]
+    order = pd.Series(rank, index=pairs.index)[table.index].sort_values(kind="stable").index
+    return table.loc[order].reset_index(drop=True)
 
 
 def _title(table: pd.DataFrame) -> str:

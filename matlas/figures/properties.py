@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matlas.errors import ConfigError, DataError
 from matlas.figures.labels import spread_line
 from matlas.figures.parameters import clustered_spaces, clustering_of, column, columns
-from matlas.figures.study_data import SpaceKey, StudyData
+from matlas.figures.study_data import SpaceKey, StudyData, cluster_name
 from matlas.figures.style import (
     FAINT,
     INK,
@@ -32,6 +32,7 @@ from matlas.figures.style import (
 SOLID_ROWS = 5  # a median of fewer rows is drawn hollow
 HIGHLIGHTED = 4  # clusters drawn in colour; more lines can't be told apart
 BINS = 15  # at most about this many steps of `against`
+_LABEL_POINTS = 11  # height of a line of labels
 _STATISTICS = {"p5": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "p95": 0.95}
 
 
@@ -62,14 +63,17 @@ def property_trend(spec: Mapping, data: StudyData) -> tuple[Figure, pd.DataFrame
         said = f"Clusters left out, with {few}: {by_space({name: str(n) for name, n in left_out.items()})}."
     else:
         said = f"No cluster has {few}."
-    unit = data.fields[against].unit
-    steps = f"{step:g} {unit}" if unit not in ("", "1") else f"{step:g}"
+    if missing := int(data.entities[[value, against]].isna().any(axis=1).sum()):
+        said += f" {count(missing, 'row')} without one of the two values."
+    if any((table["rank"] > HIGHLIGHTED).any() for table in tables.values()):
+        said = f"In colour: the {HIGHLIGHTED} clusters with the highest step that is not hollow. {said}"
+    steps = f"{step:g} {data.fields[against].unit.removesuffix('1')}".rstrip()
     notes = [
         f"{clustering}. Medians in steps of {steps} of {property_name(data, against)}; hollow: fewer than "
-        f"{SOLID_ROWS} rows. In colour: the {HIGHLIGHTED} clusters with the highest step that is not hollow. {said}"
+        f"{SOLID_ROWS} rows. {said}"
     ]
     words = property_name(data, value, start=True)
-    title = f"Median {words} against {property_name(data, against)} is highest in {_leaders(data, tables, against)}"
+    title = f"Median {words} against {property_name(data, against)}{_leaders(data, tables, against)}"
     figure, axes = page(data, title, notes, columns=len(spaces), panel=(5.0, 4.0), sharey=True, sharex=True)
     ends = []
     for ax, (space, table) in zip(axes[0], tables.items(), strict=True):
@@ -141,13 +145,18 @@ def round_step(values: pd.Series) -> float:
     return float(next(m * power for m in (1, 2, 5, 10) if m * power * BINS >= span * (1 - 1e-12)))
 
 
+def _binned(values: pd.Series, step: float) -> pd.Series:
+    """The centre of the step that each value lies in; rounded, so that 0.3 is 0.3."""
+    return (np.floor(values / step + 0.5) * step).round(12)
+
+
 def _trend_table(
     data: StudyData, space: SpaceKey, clustering: str, value: str, against: str, step: float, min_rows: int
 ) -> tuple[pd.DataFrame, int]:
     """The lines of one space, and how many clusters are too small for one."""
     labels = data.labels(space, clustering)
     rows = pd.DataFrame(
-        {"cluster": labels, "at": np.floor(data.entities[against] / step + 0.5) * step, "value": data.entities[value]}
+        {"cluster": labels, "at": _binned(data.entities[against], step), "value": data.entities[value]}
     ).dropna()
     sizes = rows.groupby("cluster").size().reindex(sorted(labels.unique()), fill_value=0)
     large = sizes.index[sizes >= min_rows]
@@ -168,17 +177,19 @@ def _trend_table(
 
 
 def _leaders(data: StudyData, tables: Mapping[SpaceKey, pd.DataFrame], against: str) -> str:
-    """The cluster with the highest step in each space that has a line, and where that step is."""
+    """The end of the title: the cluster with the highest step in each space that has a line, and where that is."""
     leaders = {}
     unit = data.fields[against].unit.removesuffix("1")
     for space, table in tables.items():
         line = table[table["rank"] == 1]
         solid = line[line["rows"] >= SOLID_ROWS]
         if len(line):
-            peak = (solid if len(solid) else line).sort_values("median").iloc[-1]
-            name = " · ".join(filter(None, [str(peak["cluster"]), peak["dominant_element"]]))
+            peak = line.loc[(solid if len(solid) else line)["median"].idxmax()]
+            name = cluster_name(peak["cluster"], peak["dominant_element"])
             leaders[data.space_name(space)] = f"{name} at {peak[against]:g} {unit}".rstrip()
-    return f"cluster{'s' if len(set(leaders.values())) > 1 else ''} {by_space(leaders)}"
+    if pd.concat(tables.values())["median"].nunique() < 2:
+        return ", by cluster"
+    return f" is highest in cluster{'s' if len(set(leaders.values())) > 1 else ''} {by_space(leaders)}"
 
 
 def _trend_lines(ax: Axes, table: pd.DataFrame, against: str) -> list[tuple[str, str, bool, float, float]]:
@@ -192,7 +203,7 @@ def _trend_lines(ax: Axes, table: pd.DataFrame, against: str) -> list[tuple[str,
         ax.plot(line[against], line["median"], **style | {"marker": None}, lw=1.8 if strong else 1.0)
         ax.plot(line[against][~few], line["median"][~few], **style, ls="none")
         ax.plot(line[against][few], line["median"][few], **style, ls="none", mfc="white")
-        name = " · ".join(filter(None, [str(cluster), line["dominant_element"].iloc[0]]))
+        name = cluster_name(cluster, line["dominant_element"].iloc[0])
         ends.append((name, shade, strong, line[against].iloc[-1], line["median"].iloc[-1]))
         # holds the room that the label beside the panel will need
         ax.annotate(name, (1, 0.5), xycoords="axes fraction", xytext=(16, 0), textcoords="offset points", alpha=0,
@@ -204,17 +215,19 @@ def _label_ends(ax: Axes, ends: list) -> None:
     """Write the name of each line right of the panel, as near to the height of its end as the others allow."""
     for placeholder in [text for text in ax.texts if text.get_gid() == "room"]:
         placeholder.remove()
+    points_high = ax.get_window_extent().height
+    if len(ends) * _LABEL_POINTS > points_high:  # too many to read: the muted lines stay without a name
+        ends = [end for end in ends if end[2]]
     if not ends:
         return
     to_axes = ax.transAxes.inverted()
     points = np.array([to_axes.transform(ax.transData.transform(end[3:])) for end in ends])
-    gap = 11 / ax.get_window_extent().height
-    heights = spread_line(points[:, 1], gap, 0.0, 1.0)
-    inch = 1 / ax.get_window_extent().width
+    heights = spread_line(points[:, 1], _LABEL_POINTS / points_high, 0.0, 1.0)
+    point = 1 / ax.get_window_extent().width
     for (name, shade, strong, *_), (x, y), height in zip(ends, points, heights, strict=True):
-        ax.plot([x + 4 * inch, 1, 1 + 12 * inch], [y, y, height], transform=ax.transAxes, clip_on=False, color=shade,
+        ax.plot([x + 4 * point, 1, 1 + 12 * point], [y, y, height], transform=ax.transAxes, clip_on=False, color=shade,
                 lw=0.8 if strong else 0.6, ls=":" if not strong else "-", alpha=0.8, zorder=1)  # fmt: skip
-        ax.text(1 + 15 * inch, height, name, transform=ax.transAxes, va="center", size=8.5 if strong else 8,
+        ax.text(1 + 15 * point, height, name, transform=ax.transAxes, va="center", size=8.5 if strong else 8,
                 weight="bold" if strong else "normal", color=INK if strong else MUTED)  # fmt: skip
 
 

@@ -64,7 +64,7 @@ class StudyData:
 
     def cluster_names(self, labels: pd.Series) -> dict[int, str]:
         """Short name of each cluster, as "3 · Te"."""
-        return {c: f"{c} · {element}" if element else str(c) for c, element in self.elements(labels).items()}
+        return {c: cluster_name(c, element) for c, element in self.elements(labels).items()}
 
 
 def load_study_data(paths: Iterable[str | PathLike], study: str, title: str) -> StudyData:
@@ -113,6 +113,11 @@ def load_study_data(paths: Iterable[str | PathLike], study: str, title: str) -> 
 def in_words(name: str) -> str:
     """A snake_case name as words."""
     return name.replace("_", " ")
+
+
+def cluster_name(cluster: int, element: str) -> str:
+    """A cluster with its most common dominant element, if known: "3 · Te"."""
+    return f"{cluster} · {element}" if element else str(cluster)
 
 
 def most_common(values: pd.Series) -> str:

@@ -52,6 +52,7 @@ def render(
     all_claims = claims(store, studies)
     made = sections(store, root, studies, skipped, simulated, all_claims)
     inventory = tables(store)
+    stored = {layer: [t for t in inventory if t["layer"] == layer and t["bytes"]] for layer in ("datasets", "features")}
     page = {
         "root": root,
         "simulated": simulated,
@@ -61,8 +62,10 @@ def render(
         "verdicts": Counter(claim.verdict for claim in all_claims),
         "tones": TONES,
         "qualities": quality(store, datasets, simulated),
-        "dictionaries": dictionary(store, ["datasets"]),
-        "views": dictionary(store, ["features"]),
+        "origins": {name: dataset["source"] or dataset["path"] for name, dataset in datasets.items()},
+        "dictionaries": dictionary(store, stored["datasets"]),
+        "views": dictionary(store, stored["features"]),
+        "joined": [table["name"] for table in inventory if not table["bytes"]],
         "cost": cost(read_costs(Path(logs))),
         "tables": inventory,
         "versions": package_versions(root, inventory),

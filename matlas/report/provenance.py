@@ -52,7 +52,6 @@ class Dictionary:
     """The columns of one table, with numbers as text."""
 
     table: str
-    layer: str
     rows: int
     columns: list[dict]
 
@@ -106,15 +105,12 @@ def quality(store: Store, datasets: Mapping[str, Mapping], simulated: Sequence[s
     ]
 
 
-def dictionary(store: Store, layers: Sequence[str]) -> list[Dictionary]:
-    """The columns of each table of some layers, tables in the order of the layers."""
-    tables = records(store.sql("SELECT name, layer, rows FROM registry.tables ORDER BY name"))
+def dictionary(store: Store, inventory: Sequence[Mapping]) -> list[Dictionary]:
+    """The columns of each of some tables (entries of `tables`)."""
     columns = store.sql("SELECT * FROM registry.columns")
     return [
-        Dictionary(t["name"], t["layer"], t["rows"], records(columns[columns["table_name"] == t["name"]]))
-        for layer in layers
-        for t in tables
-        if t["layer"] == layer
+        Dictionary(table["name"], table["rows"], records(columns[columns["table_name"] == table["name"]]))
+        for table in inventory
     ]
 
 

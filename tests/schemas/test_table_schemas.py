@@ -1,9 +1,10 @@
 """Every table schema accepts a good table, and refuses a table that breaks any one of its constraints."""
 
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 from pandera.errors import SchemaErrors
-from violations import valid_frame, violations
 
 from matlas.errors import DataError
 from matlas.tables import _holds, read_table, write_table
@@ -13,6 +14,7 @@ from schemas.table import Field, TableSchema
 from schemas.tables.analysis import AGREEMENT, CLAIMS, LOADINGS, METRICS, cluster_schema, representation_schema
 from schemas.tables.dataset import REJECTS, dataset_schema
 from schemas.tables.features import element_schema, feature_schema
+from tests.schemas.violations import valid_frame, violations
 
 KEY = FIELDS["measurement_id"]
 DATASET = Dataset(
@@ -71,8 +73,17 @@ def test_pandera_accepts_the_good_table(schema):
 def test_the_quick_check_and_pandera_blame_the_same_column(schema, fault):
     assert [f.name for f in schema.fields if not _holds(fault.frame[f.name], f)] == [fault.field.name]
     with pytest.raises(SchemaErrors) as caught:
-        schema.pandera().validate(fault.frame, lazy=True)
+        replace(schema, ordered=()).pandera().validate(fault.frame, lazy=True)
     assert set(caught.value.failure_cases["column"]) == {fault.field.name}
+
+
+def test_pandera_refuses_columns_out_of_order_but_not_a_missing_side():
+    schema = SCHEMAS["ordered"]
+    schema = replace(schema, fields=tuple(replace(f, nullable=f.name == "high") for f in schema.fields))
+    frame = valid_frame(schema).assign(low=[1.0, 2.0, 3.0, 4.0], high=[1.0, 2.5, 3.0, None])
+    schema.pandera().validate(frame)
+    with pytest.raises(SchemaErrors, match="low <= high"):
+        schema.pandera().validate(frame.assign(low=[1.0, 2.6, 3.0, 4.0]), lazy=True)
 
 
 @pytest.mark.parametrize("schema", SCHEMAS.values(), ids=SCHEMAS)

@@ -40,9 +40,7 @@ JOINED = {
 SPEC = {"kind": "composition", "features": "element_statistics", "description": "What the atoms weigh"}
 KEY = FIELDS["row_id"]
 _ZT = Field("zt", "float64", "1", "Figure of merit", minimum=0.0, nullable=True, citation="a paper")
-DATASET_SCHEMA = TableSchema(
-    "ores", "datasets", ("row_id",), (KEY, FIELDS["composition"], FIELDS["temperature"], _ZT)
-)
+DATASET_SCHEMA = TableSchema("ores", "datasets", ("row_id",), (KEY, FIELDS["composition"], FIELDS["temperature"], _ZT))
 WEIGHTS_SCHEMA = feature_schema("weights", [
     Field("mean_weight", "float64", "g/mol", "Mean atomic weight", label="PeerData mean Weight"),
     Field("n_atoms", "int64", "1", "Atoms in a formula unit", minimum=1),

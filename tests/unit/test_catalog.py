@@ -9,6 +9,11 @@ import duckdb
 import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
+
+from matlas.catalog import build_catalog, catalog_connection
+from matlas.errors import DataError
+from matlas.sandbox import run_query
+from matlas.tables import read_table, table_info
 from tests.unit.results_folder import (
     DATASET_SCHEMA,
     JOINED,
@@ -21,11 +26,6 @@ from tests.unit.results_folder import (
     put,
     write_results,
 )
-
-from matlas.catalog import build_catalog, catalog_connection
-from matlas.errors import DataError
-from matlas.sandbox import run_query
-from matlas.tables import read_table, table_info
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +107,12 @@ def test_the_registry_agrees_with_the_files(ask, root):
     info = table_info(root / "features/ores/weights.parquet")
     row = tables.loc["features.ores__weights"]
     assert row["bytes"] == os.path.getsize(root / "features/ores/weights.parquet")
-    assert row[["version", "code_hash", "config_hash", "created"]].tolist() == [info.version, "c0de", "c0f1", info.created]
+    assert row[["version", "code_hash", "config_hash", "created"]].tolist() == [
+        info.version,
+        "c0de",
+        "c0f1",
+        info.created,
+    ]
     lineage = ask("FROM registry.lineage WHERE table_name = 'features.ores__weights'")
     dataset_hash = table_info(root / "datasets/ores.parquet").content_hash
     assert lineage[["input", "input_hash"]].values.tolist() == [["datasets/ores.parquet", dataset_hash]]
@@ -198,7 +203,9 @@ def test_a_reader_keeps_the_old_catalog_while_a_new_one_is_swapped_in(tmp_path):
         reader.execute(f"ATTACH '{root / 'matlas.duckdb'}' AS c (READ_ONLY); USE c")
         before = reader.execute("SELECT count(*) FROM registry.tables").fetchone()
         put(root, "datasets/more.parquet", ORES, DATASET_SCHEMA)
-        build_catalog(root / "matlas.duckdb", sorted(root.rglob("*.parquet")), root, studies=STUDIES, joined_views=JOINED)
+        build_catalog(
+            root / "matlas.duckdb", sorted(root.rglob("*.parquet")), root, studies=STUDIES, joined_views=JOINED
+        )
         assert reader.execute("SELECT count(*) FROM registry.tables").fetchone() == before == (11,)
         assert run_query(root / "matlas.duckdb", "SELECT count(*) AS n FROM registry.tables").to_pylist() == [{"n": 12}]
 
@@ -246,4 +253,6 @@ def test_two_parts_with_a_column_of_one_name_can_not_be_joined(tmp_path):
     joined = {"weights_temperature": {"of": ["sizes", "again"], "columns": []}}
     study = {"s": {**STUDIES["second"]}}
     with pytest.raises(DataError, match="'mean_radius' stands in two parts"):
-        build_catalog(tmp_path / "c.duckdb", [dataset, weights, sizes, twice], tmp_path, studies=study, joined_views=joined)
+        build_catalog(
+            tmp_path / "c.duckdb", [dataset, weights, sizes, twice], tmp_path, studies=study, joined_views=joined
+        )

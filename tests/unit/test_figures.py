@@ -287,6 +287,24 @@ def test_trend_csv_holds_the_median_of_each_step_and_leaves_small_clusters_out(s
     assert ranks.sort_values().index[: len(peaks)].tolist() == peaks.index.tolist()
 
 
+def test_a_trend_with_more_lines_than_labels_fit_names_the_highlighted_ones_only(tmp_path):
+    data = load_study_data(write_study(tmp_path, rows=1500, ks=[2, 36], views=["magpie"]), "s", "S")
+    svg, csv = drawn(specs()["property_trend"], data, tmp_path)
+    lines = csv.drop_duplicates("cluster")
+    assert len(lines) > 30
+    for line in lines.itertuples():
+        named = f" {line.cluster} · {line.dominant_element} " in f" {texts(svg)} "
+        assert named == (line.rank <= 4), line
+
+
+def test_rows_without_a_value_are_counted_in_the_trend(study, tmp_path):
+    svg, csv = drawn(specs(property="gap")["property_trend"], study, tmp_path)
+    missing = int(study.entities["gap"].isna().sum())
+    assert f"{missing} rows without one of the two values" in texts(svg)
+    small = rows_of(study).dropna(subset="gap")["cluster"].value_counts()
+    assert csv.loc[csv["view"] == "magpie", "rows"].sum() == small[small >= 20].sum()
+
+
 def test_box_csv_counts_what_a_log_axis_cannot_show_and_keeps_it_in_the_quantiles(study, tmp_path):
     svg, csv = drawn(specs()["property_boxes"], study, tmp_path)
     rows = rows_of(study)

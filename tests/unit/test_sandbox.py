@@ -6,10 +6,10 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from tests.unit.results_folder import ORES, make_results
 
 from matlas.errors import QueryError
 from matlas.sandbox import checked, lock, nearest, open_catalog, run_query
+from tests.unit.results_folder import ORES, make_results
 
 SECRET = "s3cret"
 
@@ -220,7 +220,9 @@ def test_exact_numbers_come_as_plain_ones(ask):
     assert (row["s"], type(row["s"]), row["d"], row["e"]) == (3, int, 1.5, None)
     assert row["h"] == 2.0**100 and row["big"] == pytest.approx(1e30)
     assert ask("SELECT 1 AS a, 2 AS a").column_names == ["a", "a_1"]
-    assert ask("SELECT 170141183460469231731687303715884105727::HUGEINT AS a").to_pylist() == [{"a": pytest.approx(2.0**127)}]
+    assert ask("SELECT 170141183460469231731687303715884105727::HUGEINT AS a").to_pylist() == [
+        {"a": pytest.approx(2.0**127)}
+    ]
 
 
 def test_values_are_handed_over_apart_from_the_sql(ask):

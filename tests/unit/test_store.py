@@ -5,6 +5,15 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from pandas.testing import assert_frame_equal
+
+from matlas import store as store_module
+from matlas.catalog import build_catalog
+from matlas.errors import ConfigError, DataError, QueryError
+from matlas.retrieval import join_views
+from matlas.store import featurize_formulas, open_store
+from matlas.tables import table_info
+from schemas.table import Field, TableSchema
+from schemas.tables.features import element_schema
 from tests.unit.results_folder import (
     DATASET_SCHEMA,
     ORES,
@@ -16,15 +25,6 @@ from tests.unit.results_folder import (
     put,
     write_results,
 )
-
-from matlas import store as store_module
-from matlas.catalog import build_catalog
-from matlas.errors import ConfigError, DataError, QueryError
-from matlas.retrieval import join_views
-from matlas.store import featurize_formulas, open_store
-from matlas.tables import table_info
-from schemas.table import Field, TableSchema
-from schemas.tables.features import element_schema
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,9 @@ def test_entities_without_features_are_named(tmp_path, tables):
 
 
 def test_of_many_missing_entities_twenty_are_named(tmp_path):
-    rows = pd.DataFrame({"row_id": range(1, 31), "composition": [f"X{i}" for i in range(30)], "temperature": 1.0, "zt": 1.0})
+    rows = pd.DataFrame(
+        {"row_id": range(1, 31), "composition": [f"X{i}" for i in range(30)], "temperature": 1.0, "zt": 1.0}
+    )
     dataset = put(tmp_path, "datasets/many.parquet", rows, DATASET_SCHEMA)
     view = put(tmp_path, "features/many/sizes.parquet", SIZES, SIZES_SCHEMA)
     with pytest.raises(DataError, match=r"found 30: X0, X1, .*X19 and 10 more"):
@@ -261,7 +263,9 @@ def test_generated_data_is_known_by_what_a_query_reads(tmp_path):
     store = open_store(root)
     assert store.is_simulated(["datasets.made_up", "datasets.ores"]) and not store.is_simulated(["datasets.ores"])
     assert store.reads_simulated("FROM datasets.made_up")
-    assert not store.reads_simulated("WITH a AS (FROM datasets.ores) FROM a JOIN features.ores__sizes USING (composition)")
+    assert not store.reads_simulated(
+        "WITH a AS (FROM datasets.ores) FROM a JOIN features.ores__sizes USING (composition)"
+    )
     for untold in ["FROM claims", f"FROM '{root}/datasets/made_up.parquet'", "FROM datasets.ores, registry.tables",
                    f"FROM datasets.ores, read_parquet('{root}/datasets/made_up.parquet')"]:  # fmt: skip
         assert store.reads_simulated(untold)
