@@ -1,13 +1,13 @@
 """The k-means sweep against the scikit-learn loop it replaces: same labels, same silhouettes, less time.
 
-Run as `python -m bench.cluster`. Uses ESTM when MATLAS_MIRROR names the folder of real sources, otherwise blobs of the
+Uses ESTM when MATLAS_MIRROR names the folder of real sources, otherwise blobs of the
 same shape.
 """
 
 from __future__ import annotations
 
 import os
-import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from sklearn.datasets import make_blobs
 from sklearn.metrics import silhouette_score
 from threadpoolctl import threadpool_limits
 
+from bench.paired import compare
 from matlas.cluster.sweep import Sweep, sweep
 from matlas.represent import pca
 
@@ -27,31 +28,15 @@ TARGET = 5
 
 
 def run() -> list[dict]:
-    """One row. The ratio is that of the fastest times of both sides over interleaved repeats: on a busy machine the
-    OpenMP threads of the peer wait for each other, and a median would flatter us."""
+    """One row, as `bench.paired.compare` gives it."""
     name, scores = _scores()
     with threadpool_limits(THREADS):
-        _agree(_ours(scores), _peer(scores))  # also warms both up
-        pairs = []
-        for repeat in range(REPEATS):
-            order = (_ours, _peer) if repeat % 2 else (_peer, _ours)
-            took = {side: _seconds(side, scores) for side in order}
-            pairs.append((took[_ours], took[_peer]))
-    ours, peer = (min(times) for times in zip(*pairs, strict=True))
-    ratios = [theirs / mine for mine, theirs in pairs]
-    return [
-        {
-            "name": f"k-means sweep K={K[0]}..{K[-1]} on {name}, {scores.shape[0]} x {scores.shape[1]}",
-            "ours_s": ours,
-            "peer_s": peer,
-            "ratio": peer / ours,
-            "ratio_min": min(ratios),
-            "ratio_max": max(ratios),
-            "repeats": REPEATS,
-            "target": TARGET,
-            "met": peer / ours >= TARGET,
-        }
-    ]
+        return [
+            compare(
+                f"k-means sweep K={K[0]}..{K[-1]} on {name}, {scores.shape[0]} x {scores.shape[1]}",
+                partial(_ours, scores), partial(_peer, scores), _agree, target=TARGET, repeats=REPEATS,
+            )
+        ]  # fmt: skip
 
 
 def _ours(scores: np.ndarray) -> Sweep:
@@ -68,12 +53,6 @@ def _agree(ours: Sweep, peer: list[tuple[np.ndarray, float, float]]) -> None:
     np.testing.assert_array_equal(ours.labels, np.stack(labels, axis=1))
     np.testing.assert_allclose(ours.inertia, inertia, rtol=1e-12, atol=0)
     np.testing.assert_allclose(ours.silhouette, silhouette, rtol=0, atol=1e-12)
-
-
-def _seconds(side, scores: np.ndarray) -> float:
-    begun = time.perf_counter()
-    side(scores)
-    return time.perf_counter() - begun
 
 
 def _scores() -> tuple[str, np.ndarray]:
@@ -96,13 +75,3 @@ def _element_fractions_and_temperature(workbook: Path) -> np.ndarray:
             features[row, element.Z - 1] = fraction
     features[:, 118] = table["temperature(K)"]
     return features
-
-
-if __name__ == "__main__":
-    for row in run():
-        print(
-            f"{row['name']}\n  matlas {row['ours_s']:.3f} s, scikit-learn {row['peer_s']:.3f} s,"
-            f" ratio {row['ratio']:.1f}"
-            f" ({row['ratio_min']:.1f} to {row['ratio_max']:.1f} in {row['repeats']} pairs), target {row['target']}:"
-            f" {'met' if row['met'] else 'NOT met'}"
-        )

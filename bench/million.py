@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 ROWS = 1_000_000
-LIMITS = {"seconds": 60, "mb": 2000}
+LIMITS = {"seconds": 60, "mb": 2000}  # on 2 cores
 SPEC = {
     "kind": "composition", "features": "element_statistics", "table": "magpie",
     "statistics": ["minimum", "maximum", "range", "mean", "avg_dev", "mode"],
@@ -29,7 +29,8 @@ def run() -> list[dict]:
         )
     measured = json.loads(result.stdout.splitlines()[-1])
     met = measured["seconds"] <= LIMITS["seconds"] and measured["mb"] <= LIMITS["mb"]
-    return [{"name": f"magpie, {ROWS:,} distinct compositions to Parquet", **measured, "limits": LIMITS, "met": met}]
+    limits = {f"limit_{unit}": limit for unit, limit in LIMITS.items()}
+    return [{"name": f"magpie, {ROWS:,} distinct compositions to Parquet", **measured, **limits, "met": met}]
 
 
 def distinct_formulas(rows: int, seed: int = 0) -> list[str]:

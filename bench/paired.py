@@ -11,9 +11,11 @@ from typing import Any
 def compare(
     name: str, ours: Callable, peer: Callable, agree: Callable[[Any, Any], None], *, target: float, repeats: int = 5
 ) -> dict:
-    """One comparison: median seconds of both sides, and peer/ours of each pair as median, smallest and largest.
+    """One comparison: median seconds of both sides; peer/ours of each pair as median, smallest and largest; and the
+    ratio of the fastest times, since a busy machine can slow one side more than the other.
 
-    agree(ours(), peer()) raises when the two sides do not compute the same; it runs first and is not timed.
+    agree(ours(), peer()) raises when the two sides do not compute the same; it runs first and is not timed. The target
+    is met when both the median and the fastest ratio reach it.
     """
     agree(ours(), peer())
     pairs = []
@@ -22,6 +24,7 @@ def compare(
         pairs.append((took[ours], took[peer]))
     ratios = [theirs / mine for mine, theirs in pairs]
     ratio = statistics.median(ratios)
+    fastest = min(theirs for _, theirs in pairs) / min(mine for mine, _ in pairs)
     return {
         "name": name,
         "ours_s": statistics.median(mine for mine, _ in pairs),
@@ -29,9 +32,10 @@ def compare(
         "ratio": ratio,
         "ratio_min": min(ratios),
         "ratio_max": max(ratios),
+        "ratio_fastest": fastest,
         "repeats": repeats,
         "target": target,
-        "met": ratio >= target,
+        "met": min(ratio, fastest) >= target,
     }
 
 

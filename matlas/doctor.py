@@ -54,7 +54,7 @@ def check_packages(lock: Path) -> Check:
     if not lock.is_file():
         return Check("warn", "packages", f"{lock.name} is missing", "run matlas from a clone of the repository")
     missing, different = [], []
-    lines = [re.split(r"\s#|\s--hash", line)[0].strip() for line in lock.read_text(encoding="utf-8").splitlines()]
+    lines = [re.split(r"\s#|\s\\|\s--hash", line)[0].strip() for line in lock.read_text(encoding="utf-8").splitlines()]
     wanted = [Requirement(line) for line in lines if re.match(r"[A-Za-z0-9]", line)]
     wanted = [requirement for requirement in wanted if not requirement.marker or requirement.marker.evaluate()]
     for requirement in wanted:

@@ -23,12 +23,14 @@ def add_columns(
     """`frame` with `derived` (float64) and `flags` (bool) appended, in order; later ones may use earlier ones.
 
     A result that is not finite (0/0, an overflow) becomes null in a derived column; a flag that is null counts as
-    false. Window functions may look at other rows (`max(x) OVER (PARTITION BY …)`). Raises ConfigError for an
-    expression that DuckDB refuses, an aggregate over all rows included.
+    false, and one that divides by zero is refused. Window functions may look at other rows (`max(x) OVER (PARTITION
+    BY …)`). Raises ConfigError for an expression that DuckDB refuses, an aggregate over all rows included.
     """
     frame = frame.copy()
     with duckdb.connect(config=_CLOSED) as connection:
         for kind, columns in (("derived", derived), ("flags", flags)):
+            # 0/0 as NaN would make a flag true: DuckDB holds NaN to be larger than any number
+            connection.execute(f"SET ieee_floating_point_ops = {kind == 'derived'}")
             for name, definition in columns.items():
                 sql = definition if isinstance(definition, str) else definition.sql
                 frame[name] = _evaluate(connection, frame, sql, name, kind)
@@ -52,9 +54,10 @@ def _evaluate(connection: duckdb.DuckDBPyConnection, frame: pd.DataFrame, sql: s
                 what, expected="a value for each row", found=f"an aggregate: {sql}",
                 do="write avg(x) OVER () to use the mean of all rows",
             ) from error  # fmt: skip
-        raise ConfigError(
-            what, found=str(error).splitlines()[0], do=f"use columns of the dataset: {list(frame.columns)}"
-        ) from error
+        advice = f"use columns of the dataset: {list(frame.columns)}"
+        if "Division by zero" in str(error):
+            advice = "write x / nullif(y, 0), which is null where y is 0"
+        raise ConfigError(what, found=str(error).splitlines()[0].split(" Use TRY")[0], do=advice) from error
     finally:
         connection.unregister("clean")
     if kind == "flags":

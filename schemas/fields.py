@@ -32,12 +32,12 @@ _ALL = (
     Field("dominant_element", "string", "", "Element with the largest atomic fraction (ties: lower atomic number)"),
     Field("repeated", "bool", "", "An earlier row has the same values in the columns that identify a measurement"),
     # thermoelectric transport
-    Field("temperature", "float64", "K", "Absolute temperature of the measurement", minimum=0.0),
-    Field("seebeck_coefficient", "float64", "µV/K", "Seebeck coefficient S", citation=_ESTM),
-    Field("electrical_conductivity", "float64", "S/m", "Electrical conductivity σ", citation=_ESTM, minimum=0.0),
-    Field("thermal_conductivity", "float64", "W/(m K)", "Total thermal conductivity κ", citation=_ESTM, minimum=0.0),
-    Field("power_factor", "float64", "W/(m K²)", "Power factor S²σ as published", citation=_ESTM, minimum=0.0),
-    Field("zt", "float64", "1", "Thermoelectric figure of merit S²σT/κ as published", citation=_ESTM, minimum=0.0),
+    Field("temperature", "float64", "K", "Absolute temperature of the measurement", minimum=0.0, label="temperature"),
+    Field("seebeck_coefficient", "float64", "µV/K", "Seebeck coefficient S", citation=_ESTM, label="Seebeck coefficient"),
+    Field("electrical_conductivity", "float64", "S/m", "Electrical conductivity σ", citation=_ESTM, minimum=0.0, label="electrical conductivity"),
+    Field("thermal_conductivity", "float64", "W/(m K)", "Total thermal conductivity κ", citation=_ESTM, minimum=0.0, label="thermal conductivity"),
+    Field("power_factor", "float64", "W/(m K²)", "Power factor S²σ as published", citation=_ESTM, minimum=0.0, label="power factor"),
+    Field("zt", "float64", "1", "Thermoelectric figure of merit S²σT/κ as published", citation=_ESTM, minimum=0.0, label="ZT"),
     Field("reference", "string", "", "DOI of the article that a measurement was taken from", citation=_ESTM),
     # quarantine
     Field("row", "int64", "1", _ROW, minimum=1),

@@ -27,7 +27,7 @@ from matlas.store import Store, open_store
 from matlas.tables import table_info
 
 DATA_FILES = ("report.html", "report.css")
-_FILTERS = (formats.number, formats.share, formats.duration, formats.size, formats.words, formats.instant, formats.linked)
+_FILTERS = ("number", "share", "duration", "size", "words", "instant", "linked")  # functions of matlas.report.formats
 
 
 def render(
@@ -122,6 +122,6 @@ def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(here), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {filter_.__name__: filter_ for filter_ in _FILTERS} | {"range_of": range_of}
+    environment.filters |= {name: getattr(formats, name) for name in _FILTERS} | {"range_of": range_of}
     environment.globals["css"] = Markup((here / "report.css").read_text(encoding="utf-8"))
     return environment

@@ -10,7 +10,9 @@ from markupsafe import Markup, escape
 
 MISSING = "–"
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-_LINKS = re.compile(r"(?P<url>https?://[^\s<>\"']+)|(?P<doi>\b10\.\d{4,9}/[^\s<>\"',;]+)|(?P<arxiv>\barXiv:\d{4}\.\d{4,5})")
+_LINKS = re.compile(
+    r"(?P<url>https?://[^\s<>\"']+)|(?P<doi>\b10\.\d{4,9}/[^\s<>\"',;]+)|(?P<arxiv>\barXiv:\d{4}\.\d{4,5})"
+)
 _ORIGINS = {"url": "", "doi": "https://doi.org/", "arxiv": "https://arxiv.org/abs/"}
 
 

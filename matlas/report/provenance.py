@@ -191,7 +191,7 @@ def _quality(store: Store, dataset: str, table: str, kept: int, about: Mapping, 
         [f"count(*) FILTER ({flag['name']})" for flag in flags] + [f"count(DISTINCT {name})" for name in identities]
     )
     counted = [int(n) for n in store.sql(f"SELECT count(*), {counts} FROM {table}").iloc[0][1:]] if counts else []
-    refused = store.sql(f"SELECT row, reason, \"column\", value FROM rejects.{dataset} ORDER BY row")
+    refused = store.sql(f'SELECT row, reason, "column", value FROM rejects.{dataset} ORDER BY row')
     reasons = [
         Reason(reason, column, len(rows), [(int(r["row"]), r["value"]) for r in records(rows.head(SHOWN_ROWS))])
         for (reason, column), rows in refused.groupby(["reason", "column"])

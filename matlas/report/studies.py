@@ -89,12 +89,21 @@ class Figure:
 
 
 @dataclass(frozen=True)
+class Part:
+    """Cells as text; the header of a column of numbers begins with #."""
+
+    heading: str
+    headers: list[str]
+    rows: list[list[str]]
+
+
+@dataclass(frozen=True)
 class Table:
-    """A table of a study, in parts: one a space where its rows belong to several. Cells are text."""
+    """A table of a study, in parts: one a space where its rows belong to several."""
 
     name: str
     caption: str
-    parts: list[tuple[str, list[str], list[bool], list[list[str]]]]  # heading, column names, numeric?, rows
+    parts: list[Part]
 
 
 @dataclass(frozen=True)
@@ -115,7 +124,6 @@ class Section:
     sweeps: Sequence[Sweep] = ()
     figures: Sequence[Figure] = ()
     tables: Sequence[Table] = ()
-
 
     @property
     def tally(self) -> str:
@@ -159,7 +167,7 @@ def sections(
 ) -> list[Section]:
     """A section a study. simulated : datasets that were generated.
 
-    Raises DataError when a figure or table of a study that was not left out is missing.
+    Raises DataError when metrics, a figure or a table of a study that was not left out are missing.
     """
     units = dict(store.sql("SELECT DISTINCT name, unit FROM registry.columns ORDER BY ALL").itertuples(index=False))
     made = []
@@ -167,7 +175,7 @@ def sections(
         dataset, views = name_of(spec["dataset"]), [name_of(view) for view in spec["views"]]
         measured = {} if skipped.get(name) else {
             "spaces": _spaces(store, name, views, spec["representations"]),
-            "sweeps": _sweeps(store, dataset, views, spec["representations"], spec["clusterings"]),
+            "sweeps": _sweeps(store, name, dataset, views, spec["representations"], spec["clusterings"]),
             "figures": [_figure(f, name, root) for f in spec["figures"]],
             "tables": [_table(t, root / "figures" / name, units) for t in spec["tables"]],
         }  # fmt: skip
@@ -209,15 +217,15 @@ def _spaces(store: Store, study: str, views: Sequence[str], representations: Seq
                max(value) FILTER (metric = 'reconstruction_error') AS error
         FROM metrics WHERE study = '{study}' AND method = representation AND split = 'all' GROUP BY ALL""")
     rows = {(row["view"], row["representation"]): row for row in records(found)}
-    return [
-        Space(v, r, number(row["columns"]), number(row["components"]), share(row["variance"]), number(row["error"]))
-        for v in views
-        for r in representations
-        if (row := rows.get((v, r)))
-    ]
+    made = []
+    for view, representation in ((v, r) for v in views for r in representations):
+        row = _present(rows, (view, representation), study)
+        texts = [number(row["columns"]), number(row["components"]), share(row["variance"]), number(row["error"])]
+        made.append(Space(view, representation, *texts))
+    return made
 
 
-def _sweeps(store: Store, dataset: str, views, representations, clusterings) -> list[Sweep]:
+def _sweeps(store: Store, study: str, dataset: str, views, representations, clusterings) -> list[Sweep]:
     by_k = store.sql(f"""
         SELECT view, representation, clustering, k,
                max(value) FILTER (metric = 'silhouette' AND split = 'all') AS silhouette,
@@ -234,7 +242,16 @@ def _sweeps(store: Store, dataset: str, views, representations, clusterings) -> 
     chosen = {tuple(row[name] for name in _SPACE): row for row in records(best)}
     swept = dict(iter(by_k.groupby(_SPACE)))
     wanted = [(v, r, c) for v in views for r in representations for c in clusterings]
-    return [_sweep(space, swept[space], chosen[space]) for space in wanted if space in swept and space in chosen]
+    return [_sweep(space, _present(swept, space, study), _present(chosen, space, study)) for space in wanted]
+
+
+def _present(found: Mapping, space: tuple[str, ...], study: str):
+    if space not in found:
+        raise DataError(
+            "metrics of a study are missing", where=f"study {study}, {' / '.join(space)}",
+            do="run the workflow (snakemake --cores all)",
+        )  # fmt: skip
+    return found[space]
 
 
 def _sweep(space: tuple[str, str, str], by_k: pd.DataFrame, best: Mapping) -> Sweep:
@@ -242,10 +259,9 @@ def _sweep(space: tuple[str, str, str], by_k: pd.DataFrame, best: Mapping) -> Sw
     k, silhouette = by_k["k"].astype(int).tolist(), by_k["silhouette"].astype(float)
     judged = verdict(k, silhouette).words if silhouette.notna().sum() >= 3 else None
     over_seeds = MISSING
-    if best["seeds"] > 1 and best["low"] == best["high"]:
-        over_seeds = f"{number(best['low'])} ({best['seeds']} seeds)"
-    elif best["seeds"] > 1:
-        over_seeds = f"{number(best['low'])} to {number(best['high'])}, median {number(best['mid'])} ({best['seeds']} seeds)"
+    if best["seeds"] > 1:
+        low, middle, high = (number(best[name]) for name in ("low", "mid", "high"))
+        over_seeds = f"{low if low == high else f'{low} to {high}, median {middle}'} ({best['seeds']} seeds)"
     return Sweep(
         *space, f"{k[0]} to {k[-1]}", number(best["best_k"]), number(at_best["silhouette"]), over_seeds,
         number(at_best["seed_ari"]), number(at_best["bootstrap_ari"]), judged,
@@ -270,11 +286,11 @@ def _table(spec: Mapping, folder: Path, units: Mapping[str, str]) -> Table:
     return Table(spec["name"], spec["caption"] or f"{words(spec['name']).capitalize()}.", parts)
 
 
-def _part(heading: str, frame: pd.DataFrame, units: Mapping[str, str]) -> tuple:
+def _part(heading: str, frame: pd.DataFrame, units: Mapping[str, str]) -> Part:
     """Cells as text; a median and the quantiles beside it share a cell."""
     frame, spreads = frame.reset_index(drop=True), _spreads(frame.columns)
     within = {column for low, _, high in spreads.values() for column in (low, high)}
-    headers, numeric, cells = [], [], []
+    headers, cells = [], []
     for column in frame.columns.drop(list(within)):
         values, unit = records(frame[[column]]), _unit(column, units)
         is_number = pd.api.types.is_numeric_dtype(frame[column]) and frame[column].dtype != bool
@@ -284,19 +300,19 @@ def _part(heading: str, frame: pd.DataFrame, units: Mapping[str, str]) -> tuple:
             low, _, high = spreads[column]
             header += f", {low.rpartition('_')[2]} to {high.rpartition('_')[2]}"
             texts = [
-                f"{text} ({number(a)} to {number(b)})"
+                f"{text} ({number(a)}\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}{number(b)})"
                 for text, a, b in zip(texts, frame[low], frame[high], strict=True)
             ]
-        headers.append(f"{header} ({unit})" if is_number and unit else header)
-        numeric.append(is_number)
+        headers.append(("#" if is_number else "") + header + (f" ({unit})" if is_number and unit else ""))
         cells.append(texts)
-    return heading, headers, numeric, list(map(list, zip(*cells, strict=True)))
+    return Part(heading, headers, [list(row) for row in zip(*cells, strict=True)])
 
 
 def _spreads(columns: Sequence[str]) -> dict[str, tuple[str, str, str]]:
     """{median: (low, median, high)} where quantiles stand beside a median: zt_q25, zt_median, zt_q75."""
     stems = [column.removesuffix("_median") for column in columns if column.endswith("_median")]
-    found = [(f"{s}_{low}", f"{s}_median", f"{s}_{high}") for s in stems for low, high in (("q25", "q75"), ("p5", "p95"))]
+    ends = (("q25", "q75"), ("p5", "p95"))
+    found = [(f"{stem}_{low}", f"{stem}_median", f"{stem}_{high}") for stem in stems for low, high in ends]
     return {triple[1]: triple for triple in found if set(triple) <= set(columns)}
 
 

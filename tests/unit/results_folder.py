@@ -65,9 +65,9 @@ def write_results(root: Path, *, simulated: bool = False, zt_of_row_1: float = 0
     space = "ores/weights_temperature/pca1"
     scores = ORES[["row_id"]].assign(z_0=[0.5, -1.0, 0.25, 0.0, -0.75], reconstruction_error=0.125)
     labels = ORES[["row_id"]].assign(cluster=[0, 1, 0, 0, 1], distance=0.5, k_2=[0, 1, 0, 0, 1])
-    about = {"dataset": "ores"}
+    about, raw = {"dataset": "ores"}, ["sources/ores/ores.csv"]
     return [
-        put(root, "datasets/ores.parquet", ores, DATASET_SCHEMA, ["sources/ores/ores.csv"], simulated=simulated, **about),
+        put(root, "datasets/ores.parquet", ores, DATASET_SCHEMA, raw, simulated=simulated, **about),
         put(root, "features/ores/weights.parquet", WEIGHTS, WEIGHTS_SCHEMA, ["datasets/ores.parquet"], view="weights",
             spec=json.dumps(SPEC), **about),
         put(root, "features/ores/sizes.parquet", SIZES, SIZES_SCHEMA, ["datasets/ores.parquet"], view="sizes", **about),

@@ -106,8 +106,9 @@ def test_the_registry_agrees_with_the_files(ask, root):
     tables = ask("FROM registry.tables").set_index("name")
     info = table_info(root / "features/ores/weights.parquet")
     row = tables.loc["features.ores__weights"]
+    hashes = ["version", "code_hash", "config_hash", "created"]
     assert row["bytes"] == os.path.getsize(root / "features/ores/weights.parquet")
-    assert row[["version", "code_hash", "config_hash", "created"]].tolist() == [
+    assert row[hashes].tolist() == [
         info.version,
         "c0de",
         "c0f1",
@@ -251,7 +252,7 @@ def test_two_parts_with_a_column_of_one_name_can_not_be_joined(tmp_path):
     twice = put(tmp_path, "features/ores/again.parquet", SIZES, SIZES_SCHEMA)
     sizes = tmp_path / "features/ores/sizes.parquet"
     joined = {"weights_temperature": {"of": ["sizes", "again"], "columns": []}}
-    study = {"s": {**STUDIES["second"]}}
+    study = {"s": STUDIES["second"]}
     with pytest.raises(DataError, match="'mean_radius' stands in two parts"):
         build_catalog(
             tmp_path / "c.duckdb", [dataset, weights, sizes, twice], tmp_path, studies=study, joined_views=joined

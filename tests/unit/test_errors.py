@@ -18,7 +18,7 @@ def test_a_full_message_reads_as_a_sentence_and_advice():
         ({}, "bad."),
         ({"where": 0}, "bad (0)."),
         ({"expected": 0}, "bad: expected 0."),
-        ({"found": ""}, "bad: found ."),
+        ({"found": "''"}, "bad: found ''."),
         ({"do": "rerun"}, "bad. Rerun."),
         ({"do": "rerun."}, "bad. Rerun."),
         ({"found": "a sentence."}, "bad: found a sentence."),

@@ -9,7 +9,7 @@ import pytest
 
 from matlas.errors import QueryError
 from matlas.sandbox import checked, lock, nearest, open_catalog, run_query
-from tests.unit.results_folder import ORES, make_results
+from tests.unit.results_folder import make_results
 
 SECRET = "s3cret"
 
@@ -172,9 +172,9 @@ def test_the_environment_can_not_be_read(ask):
 
 
 def test_variables_of_the_program_are_not_tables(ask):
-    frame = ORES  # noqa: F841: DuckDB would find it by its name
-    with pytest.raises(QueryError, match="no relation named 'frame'"):
-        ask("SELECT * FROM frame")
+    assert duckdb.sql("SELECT count(*) FROM ORES").fetchall() == [(5,)]  # DuckDB by itself finds it
+    with pytest.raises(QueryError, match="no relation named 'ORES'"):
+        ask("SELECT * FROM ORES")
 
 
 @pytest.mark.parametrize(
@@ -214,15 +214,14 @@ def test_describe_and_show_work(ask):
 
 
 def test_exact_numbers_come_as_plain_ones(ask):
-    table = ask("SELECT sum(i) AS s, 1.5 AS d, 2::HUGEINT ** 100 AS h, 10::HUGEINT ** 30 AS big, NULL::DECIMAL(4, 0) AS e "
-                "FROM range(3) r(i)")  # fmt: skip
-    row = table.to_pylist()[0]
-    assert (row["s"], type(row["s"]), row["d"], row["e"]) == (3, int, 1.5, None)
-    assert row["h"] == 2.0**100 and row["big"] == pytest.approx(1e30)
+    sql = "SELECT sum(i) AS s, 1.5 AS d, 1e30::HUGEINT AS h, NULL::DECIMAL(4, 0) AS e FROM range(3) r(i)"
+    (row,) = ask(sql).to_pylist()
+    assert row == {"s": 3, "d": 1.5, "h": pytest.approx(1e30), "e": None}
+    assert type(row["s"]) is int and type(row["h"]) is float
+
+
+def test_columns_of_one_name_are_told_apart(ask):
     assert ask("SELECT 1 AS a, 2 AS a").column_names == ["a", "a_1"]
-    assert ask("SELECT 170141183460469231731687303715884105727::HUGEINT AS a").to_pylist() == [
-        {"a": pytest.approx(2.0**127)}
-    ]
 
 
 def test_values_are_handed_over_apart_from_the_sql(ask):

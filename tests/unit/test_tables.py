@@ -201,7 +201,8 @@ def test_twenty_repeated_keys_are_shown_and_all_are_counted(tmp_path):
     frame = pd.DataFrame({"id": np.arange(100) // 2 + 1, "mass": 1.0})
     with pytest.raises(DataError, match="found 100 rows") as caught:
         write_table(batches(frame, 7), tmp_path / "numbers.parquet", NUMBER)
-    assert str(caught.value).count("row ") == 20
+    assert "row 0: (1,), row 1: (1,), row 2: (2,)" in str(caught.value)
+    assert str(caught.value).count(",),") == 19
 
 
 def test_every_failing_column_is_reported_at_once(ores, tmp_path):
