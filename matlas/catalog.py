@@ -95,16 +95,13 @@ def build_catalog(
     """
     path = Path(path)
     with atomic_path(path) as temporary:
-        log = temporary.with_name(temporary.name + ".wal")
-        try:
-            with closing(duckdb.connect()) as connection:
-                # an older storage format, so that the duckdb shells that are about can open the file
-                connection.execute(f"ATTACH {literal(temporary)} AS catalog (STORAGE_VERSION 'v1.5.0'); USE catalog")
-                _fill(connection, tables, root, studies, joined_views or {}, logs)
-                connection.execute("USE memory; DETACH catalog")
-        finally:
-            log.unlink(missing_ok=True)
-    path.with_name(path.name + ".wal").unlink(missing_ok=True)  # of a shell that wrote to the old file
+        with closing(duckdb.connect()) as connection:
+            # an older storage format, so that the duckdb shells that are about can open the file
+            connection.execute(f"ATTACH {literal(temporary)} AS catalog (STORAGE_VERSION 'v1.5.0'); USE catalog")
+            _fill(connection, tables, root, studies, joined_views or {}, logs)
+            connection.execute("USE memory; DETACH catalog")
+        # what a shell that was killed has written to the old file: DuckDB would refuse the new one beside it
+        path.with_name(path.name + ".wal").unlink(missing_ok=True)
 
 
 @contextmanager

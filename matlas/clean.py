@@ -114,7 +114,8 @@ def _numbers(cells: pd.Series, definition: Column, field) -> tuple[np.ndarray, l
     """Cells as float64 in the field's unit, and per kind of fault which rows have it."""
     missing = cells.isna().to_numpy() | cells.map(lambda v: isinstance(v, str) and not v.strip()).to_numpy(dtype=bool)
     boolean = cells.map(lambda v: isinstance(v, bool)).to_numpy(dtype=bool)
-    values = pd.to_numeric(cells.where(~boolean), errors="coerce").to_numpy(dtype=np.float64) * definition.scale + definition.offset
+    values = pd.to_numeric(cells.where(~boolean), errors="coerce").to_numpy(dtype=np.float64)
+    values = values * definition.scale + definition.offset
     text = ~missing & np.isnan(values)
     infinite = np.isinf(values)
     with np.errstate(invalid="ignore"):

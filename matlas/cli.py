@@ -112,10 +112,7 @@ def describe(
         (about,) = store.query("SELECT * FROM registry.tables WHERE name = ?", [name]).to_pylist()
         for label, value in {**about, **store.definition(name)}.items():
             if value not in (None, "", []):
-                value = (
-                    f"{value:,}" if isinstance(value, int) else ", ".join(value) if isinstance(value, list) else value
-                )
-                print(f"{label:<12} {value}")
+                print(f"{label:<12} {', '.join(value) if isinstance(value, list) else value}")
         print()
     _write(store.columns(name), format, output, force, limit)
 

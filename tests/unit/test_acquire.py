@@ -16,11 +16,11 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests.unit.misbehaving_server import MisbehavingServer, endless, hang, head, html_page, send, status
 
 from matlas import acquire
 from matlas.acquire import fetch, resolve_source
 from matlas.errors import ConfigError, SourceError
+from tests.unit.misbehaving_server import MisbehavingServer, endless, hang, head, html_page, send, status
 
 DATA = random.Random(0).randbytes(300_000)
 HALF = len(DATA) // 2

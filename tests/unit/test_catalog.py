@@ -10,10 +10,12 @@ import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
 
+from matlas import catalog
 from matlas.catalog import build_catalog, catalog_connection
 from matlas.errors import DataError
 from matlas.sandbox import run_query
 from matlas.tables import read_table, table_info
+from schemas.tables.analysis import CLAIMS
 from tests.unit.results_folder import (
     DATASET_SCHEMA,
     JOINED,
@@ -168,6 +170,7 @@ def test_the_relations_exist_before_the_catalog_does(root):
         (row,) = connection.execute("SELECT count(*), max(zt) FROM datasets.ores").fetchall()
         assert row == (5, 1.2)
         assert connection.execute("SELECT count(*) FROM metrics").fetchall() == [(9,)]
+        assert connection.execute("SELECT current_setting('threads')").fetchall() == [(1,)]  # sums in one order
         with pytest.raises(duckdb.PermissionException):
             connection.execute("SELECT * FROM read_text('/etc/passwd')")
 
@@ -218,6 +221,25 @@ def test_a_failed_build_leaves_the_old_catalog_and_nothing_else(tmp_path):
         build_catalog(root / "matlas.duckdb", [root / "datasets/absent.parquet"], root, studies=STUDIES)
     assert (root / "matlas.duckdb").read_bytes() == before
     assert [p.name for p in root.iterdir() if p.is_file()] == ["matlas.duckdb"]
+
+
+def test_a_build_that_fails_half_way_leaves_nothing(tmp_path, monkeypatch):
+    tables = write_results(tmp_path / "results")
+    monkeypatch.setattr(catalog, "RELATIONS", {"broken": (CLAIMS, "SELECT nothing FROM {rows}")})
+    with pytest.raises(duckdb.BinderException):
+        build_catalog(tmp_path / "c.duckdb", tables, tmp_path / "results", studies=STUDIES)
+    assert [p.name for p in tmp_path.iterdir()] == ["results"]
+
+
+def test_what_a_killed_shell_left_beside_the_old_catalog_does_not_spoil_the_new_one(tmp_path):
+    root = make_results(tmp_path / "results")
+    shell = (
+        f"import duckdb, os; duckdb.connect('{root}/matlas.duckdb').execute('CREATE TABLE mine (a INT)'); os._exit(9)"
+    )
+    subprocess.run([sys.executable, "-c", shell])
+    assert (root / "matlas.duckdb.wal").exists()
+    build_catalog(root / "matlas.duckdb", sorted(root.rglob("*.parquet")), root, studies={})
+    assert run_query(root / "matlas.duckdb", "FROM registry.tables").num_rows == 10
 
 
 def test_two_tables_of_one_name_are_refused(tmp_path):

@@ -5,6 +5,7 @@ import threading
 from pathlib import Path
 
 import duckdb
+import pandas as pd
 import pytest
 
 from matlas.errors import QueryError
@@ -172,9 +173,10 @@ def test_the_environment_can_not_be_read(ask):
 
 
 def test_variables_of_the_program_are_not_tables(ask):
-    assert duckdb.sql("SELECT count(*) FROM ORES").fetchall() == [(5,)]  # DuckDB by itself finds it
-    with pytest.raises(QueryError, match="no relation named 'ORES'"):
-        ask("SELECT * FROM ORES")
+    frame = pd.DataFrame({"a": [1]})
+    assert duckdb.sql("SELECT count(*) FROM frame").fetchall() == [(len(frame),)]  # DuckDB by itself finds it
+    with pytest.raises(QueryError, match="no relation named 'frame'"):
+        ask("SELECT * FROM frame")
 
 
 @pytest.mark.parametrize(
