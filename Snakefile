@@ -41,3 +41,4 @@ rule all:
         # named one by one, so that a deleted file is noticed although nothing needs it any more
         [t for study in ATLAS.studies for t in tables_of(study)],
         [f for study in ATLAS.studies for f in figures_of(study)],
+        [claims_of(study) for study in ATLAS.studies],

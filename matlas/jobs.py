@@ -147,11 +147,16 @@ def _seconds_since_start() -> float:
 
 
 def _peak_rss_mb() -> float:
-    """Largest resident memory of this process and of its largest child so far, in MB (ru_maxrss is kB on Linux, bytes
-    on macOS)."""
-    unit = 1e6 if sys.platform == "darwin" else 1e3
+    """Largest resident memory so far of this process, or of one of its children if that is larger, in MB.
+
+    On Linux ru_maxrss (kB; bytes on macOS) of a new process begins with what its parent held when starting it. So the
+    process itself is asked by VmHWM instead, and a child's number, which may be ours, isn't added to our own.
+    """
     own, child = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return (own + child) / unit
+    if sys.platform == "darwin":
+        return max(own, child) / 1e6
+    peak = re.search(r"^VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
+    return max(int(peak[1]) if peak else own, child) * 1024 / 1e6
 
 
 def _short(path: Path, settings: dict) -> str:

@@ -233,10 +233,8 @@ def test_a_build_that_fails_half_way_leaves_nothing(tmp_path, monkeypatch):
 
 def test_what_a_killed_shell_left_beside_the_old_catalog_does_not_spoil_the_new_one(tmp_path):
     root = make_results(tmp_path / "results")
-    shell = (
-        f"import duckdb, os; duckdb.connect('{root}/matlas.duckdb').execute('CREATE TABLE mine (a INT)'); os._exit(9)"
-    )
-    subprocess.run([sys.executable, "-c", shell])
+    shell = "import duckdb, os; c = duckdb.connect('matlas.duckdb'); c.execute('CREATE TABLE a (b INT)'); os._exit(9)"
+    subprocess.run([sys.executable, "-c", shell], cwd=root)
     assert (root / "matlas.duckdb.wal").exists()
     build_catalog(root / "matlas.duckdb", sorted(root.rglob("*.parquet")), root, studies={})
     assert run_query(root / "matlas.duckdb", "FROM registry.tables").num_rows == 10

@@ -76,9 +76,19 @@ def test_a_finished_job_is_silent_and_logs_what_it_cost(start, tmp_path):
     assert 200 < cost["peak_rss_mb"] < 400
 
 
-def test_memory_of_a_child_process_counts(start, tmp_path):
-    start("import subprocess; subprocess.run([sys.executable, '-c', 'bytearray(200_000_000)'], check=True)")
-    assert read_costs(tmp_path / "logs")[0]["peak_rss_mb"] > 200
+CHILD = "import subprocess; subprocess.run([sys.executable, '-c', 'bytearray(SIZE)'], check=True)"
+
+
+def test_memory_is_that_of_the_largest_process_of_the_job_whatever_its_parent_holds(start, tmp_path):
+    def peak(body):
+        start(body)
+        return read_costs(tmp_path / "logs")[0]["peak_rss_mb"]
+
+    ballast = bytearray(400_000_000)
+    assert peak("pass") < 200
+    assert 200 < peak(CHILD.replace("SIZE", "200_000_000")) < 400
+    assert 200 < peak("a = bytearray(200_000_000); " + CHILD.replace("SIZE", "1")) < 400
+    del ballast
 
 
 def test_bad_input_is_one_line_on_the_terminal_and_a_traceback_in_the_log(start, tmp_path):
