@@ -8,13 +8,20 @@ tables        the one writer and the one reader of Parquet tables
 acquire       original sources: mirror, download, verification
 unpack        archives, with path and size checks
 composition   formulas to element amounts; reduced formula, chemical family
+expressions   columns that configuration computes by SQL
 clean         raw tables to validated datasets and rejects
 features/     feature views: element tables, composition kernels
 represent     projections of views (PCA)
 cluster/      sweeps over the number of clusters, silhouettes, stability
 figures/      the figures that a study may ask for
+metrics       measured numbers as rows of one long table
 claims        published statements, measured
-store         the catalog: registry, retrieval, read-only SQL
+catalog       DuckDB views, registry and lineage over all tables
+retrieval     views joined on the entity key, no row lost or doubled
+sandbox       one SELECT, in a database that reads the results folder and nothing else
+store         what a notebook opens: features, SQL, lineage, claims
+doctor        is everything in order?
+printing      tables for people and for programs
 report/       the HTML report
 simulate/     sample data with a planted truth
 cli           the `matlas` command

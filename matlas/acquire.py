@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import fcntl
 import logging
 import os
@@ -18,7 +17,7 @@ from urllib.request import url2pathname
 import requests
 import urllib3
 
-from matlas.errors import ConfigError, SourceError
+from matlas.errors import SourceError
 from matlas.files import sha256_of
 
 CHUNK = 1 << 18  # bytes asked for in one read
@@ -26,20 +25,6 @@ PROGRESS_SECONDS = 5.0  # at most one progress line in this time
 BUSY = {408, 425, 429}  # the client errors that pass by themselves (RFC 9110, 8470, 6585)
 
 logger = logging.getLogger(__name__)
-
-
-def resolve_source(sources: Mapping, source_id: str):
-    """The entry of `sources` named `source_id`. Raises ConfigError that names the nearest id when there is none."""
-    if source_id in sources:
-        return sources[source_id]
-    near = difflib.get_close_matches(source_id, sources, n=1, cutoff=0.0)
-    raise ConfigError(
-        f"unknown source {source_id!r}",
-        where="config/sources.yaml",
-        expected=f"one of {', '.join(sorted(sources))}",
-        found=repr(source_id),
-        do=f"did you mean {near[0]!r}? Otherwise register the source" if near else "register the source",
-    )
 
 
 def fetch(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 
 class MatlasError(Exception):
     """Bad input or a state that the user can mend; shown without a traceback.
@@ -44,3 +47,12 @@ class DataError(MatlasError):
 
 class QueryError(MatlasError):
     """A question to the store that it can't or won't answer."""
+
+
+def nearest(name: object, valid: Iterable[str]) -> str:
+    """What was expected in place of a misspelt name: the valid one most like it; where none is, all of them."""
+    valid = sorted(valid)
+    close = difflib.get_close_matches(str(name).lower(), valid, n=1, cutoff=0.5)
+    if close:
+        return f"{close[0]!r} (nearest)"
+    return f"one of {valid}" if valid else "none, as none is defined"

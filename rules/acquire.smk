@@ -21,6 +21,37 @@ rule download_source:
         "../workflow_scripts/acquire/download_source.py"
 
 
+rule unpack_source:
+    input:
+        "<results>/sources/{source}/{file}",
+    output:
+        directory("<results>/sources/{source}/unpacked/{file}"),
+    log:
+        "<logs>/acquire/{source}/{file}.unpack.log",
+    benchmark:
+        "<benchmarks>/acquire/{source}/{file}.unpack.tsv"
+    wildcard_constraints:
+        file=one_of(
+            {
+                re.escape(f)
+                for s in ATLAS.sources.values()
+                for f in s.files
+                if s.files[f].unpack != "none"
+            }
+        ),
+    threads: 1
+    resources:
+        mem_mb=500,
+        runtime=30,
+    params:
+        file=lambda w: spec(ATLAS.sources[w.source].files[w.file]),
+        code=code_of("acquire/unpack_source.py"),
+    message:
+        "Unpacking {wildcards.file} of source {wildcards.source}"
+    script:
+        "../workflow_scripts/acquire/unpack_source.py"
+
+
 rule simulate_source:
     output:
         "<results>/sources/{source}/{file}",

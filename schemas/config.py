@@ -49,7 +49,7 @@ class Runtime(Model):
 class SampleSource(Model):
     """A source replaced by generated files of the same format."""
 
-    generator: Name
+    generator: Literal["thermoelectrics"]
     rows: int = Field(default=1000, ge=20)
     seed: int = 0
 
@@ -164,7 +164,7 @@ class ElementStatisticsView(Model):
 
     kind: Literal["composition"]
     features: Literal["element_statistics"]
-    table: Name
+    table: Literal["magpie", "deml", "matscholar_el", "megnet_el"]
     statistics: list[Statistic] = Field(min_length=1)
     description: str = ""
 
@@ -244,6 +244,17 @@ class NamedJoinedView(JoinedView):
     name: Name
 
 
+FIGURE_KEYS = {
+    "cluster_sweep": ("clustering",),
+    "cluster_map": ("clustering",),
+    "property_map": ("property",),
+    "property_trend": ("clustering", "property", "against"),
+    "property_boxes": ("clustering", "properties"),
+    "agreement": ("clustering",),
+    "seed_spread": ("clustering",),
+}
+
+
 class Figure(Model):
     """One figure of a study; which parameters apply depends on the kind (docs/figures.md)."""
 
@@ -259,6 +270,13 @@ class Figure(Model):
     quantile: float = Field(default=1.0, gt=0, le=1)
     min_rows: int = Field(default=20, ge=1)
     caption: str = ""
+
+    @model_validator(mode="after")
+    def _complete(self):
+        for key in FIGURE_KEYS[self.kind]:
+            if not getattr(self, key):
+                raise ValueError(f"a {self.kind} with the key {key!r}")
+        return self
 
 
 class StudyTable(Model):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Annotated, Union, get_args, get_origin
 import yaml
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from matlas.errors import ConfigError
+from matlas.errors import ConfigError, nearest
 from schemas.config import (
     CLAIM_ID,
     NAME,
@@ -150,7 +149,7 @@ def _as_config_error(model, error: ValidationError, value: object, where: object
     if first["type"] == "extra_forbidden":
         name = str(first["keys"][-1])
         valid = {f for m in _models_at(model, first["loc"][:-1]) for f in m.model_fields}
-        return ConfigError(f"unknown key {key!r}", where=where, expected=_nearest(name, valid), found=f"{name!r}{more}")
+        return ConfigError(f"unknown key {key!r}", where=where, expected=nearest(name, valid), found=f"{name!r}{more}")
     if first["type"] in ("missing", "union_tag_not_found"):
         choices = _choices(model, first) if first["type"] == "union_tag_not_found" else ()
         expected = f"one of {sorted(choices)}" if choices else None
@@ -194,9 +193,9 @@ def _dotted(value: object, keys: tuple, above: tuple[str, ...]) -> str:
 def _expected(problem: Mapping) -> str:
     if problem["type"] == "literal_error":
         valid = re.findall("'([^']*)'", problem["ctx"]["expected"])
-        return _nearest(str(problem["input"]), valid) if len(valid) > 4 else f"one of {valid}"
+        return nearest(str(problem["input"]), valid) if len(valid) > 4 else f"one of {valid}"
     if problem["type"] == "union_tag_invalid":
-        return _nearest(str(problem["ctx"]["tag"]), re.findall("'([^']*)'", problem["ctx"]["expected_tags"]))
+        return nearest(str(problem["ctx"]["tag"]), re.findall("'([^']*)'", problem["ctx"]["expected_tags"]))
     context = problem.get("ctx", {})
     if problem["type"] == "too_short":
         return f"at least {context['min_length']}"
@@ -238,18 +237,9 @@ def _is_called(annotation, tag: str) -> bool:
     return any(tag == m.__name__ or tag.endswith(f", {m.__name__}]") for m in models) or any(tag in a for a in literals)
 
 
-def _nearest(name: str, valid: Iterable[str], many: bool = True) -> str:
-    """The valid name that is most like a wrong one; where none is, all of them (unless they are too many)."""
-    valid = sorted(valid)
-    close = difflib.get_close_matches(name, valid, n=1, cutoff=0.5)
-    if close:
-        return f"{close[0]!r} (nearest)"
-    return (f"one of {valid}" if valid else "none, as none is defined") if many else "a name it has"
-
-
 def _known(name: str, valid: Iterable[str], what: str, where: object) -> None:
     if name not in valid:
-        raise ConfigError(f"unknown {what}", where=where, expected=_nearest(name, valid), found=repr(name))
+        raise ConfigError(f"unknown {what}", where=where, expected=nearest(name, valid), found=repr(name))
 
 
 def _name_is_valid(name: object, where: object) -> None:
@@ -290,7 +280,7 @@ def _check_dataset(name: str, dataset: Dataset, sources: Mapping[str, Source], w
         if column not in FIELDS and not described:
             raise ConfigError(
                 f"column {column!r} is not in the data dictionary (schemas/fields.py)", where=f"{where}: columns",
-                expected=f"{_nearest(column, FIELDS, many=False)}, or `source`, `unit` and `description` of a new one",
+                expected=f"{nearest(column, FIELDS)}, or `source`, `unit` and `description` of a new one",
             )  # fmt: skip
     for column in dataset.repeats:
         _known(column, {*dataset.columns, "composition"}, "column", f"{where}: repeats")

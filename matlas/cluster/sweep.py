@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from sklearn.cluster import KMeans
 from sklearn.mixture import GaussianMixture
 
 from matlas.cluster.silhouette import map_in_threads, silhouettes
-from matlas.errors import ConfigError, DataError
+from matlas.errors import ConfigError, DataError, nearest
 from matlas.represent import finite_matrix
 
 log = logging.getLogger(__name__)
@@ -111,13 +110,7 @@ def estimator(
         return GaussianMixture(
             k, covariance_type=covariance_type, init_params=init_params, n_init=n_init, random_state=random_state
         )
-    near = difflib.get_close_matches(str(algorithm).lower().replace("-", ""), ALGORITHMS, n=1, cutoff=0.5)
-    raise ConfigError(
-        "unknown clustering algorithm",
-        expected=" or ".join(ALGORITHMS),
-        found=repr(algorithm),
-        do=f"did you mean {near[0]!r}?" if near else "",
-    )
+    raise ConfigError("unknown clustering algorithm", expected=nearest(algorithm, ALGORITHMS), found=repr(algorithm))
 
 
 def fitted(model: KMeans | GaussianMixture, scores: np.ndarray) -> KMeans | GaussianMixture:

@@ -109,7 +109,7 @@ def _statistics(spec: Mapping, table: ElementTable | None) -> tuple[str, ...]:
     kinds = ("element_fractions", "element_statistics")
     features = spec.get("features")
     if features not in kinds:
-        raise ConfigError("unknown composition features", found=repr(features), do=nearest(features, kinds))
+        raise ConfigError("unknown composition features", found=repr(features), expected=nearest(features, kinds))
     if features == "element_fractions":
         return ()
     wanted = spec.get("table")
@@ -119,8 +119,7 @@ def _statistics(spec: Mapping, table: ElementTable | None) -> tuple[str, ...]:
     statistics = tuple(spec.get("statistics") or PRESETS[table.name])
     for statistic in statistics:
         if statistic not in STATISTICS:
-            advice = nearest(statistic, tuple(STATISTICS))
-            raise ConfigError("unknown statistic", found=repr(statistic), expected=", ".join(STATISTICS), do=advice)
+            raise ConfigError("unknown statistic", found=repr(statistic), expected=nearest(statistic, STATISTICS))
     return statistics
 
 

@@ -5,7 +5,6 @@ matminer is imported when a table is loaded, and only then: what comes after rea
 
 from __future__ import annotations
 
-import difflib
 import re
 from dataclasses import dataclass
 from os import PathLike
@@ -14,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from matlas.composition import SYMBOLS
-from matlas.errors import ConfigError
+from matlas.errors import ConfigError, nearest
 from matlas.tables import read_table, table_info
 from schemas.table import Field
 
@@ -115,7 +114,7 @@ def load_element_table(name: str, impute_nan: bool = True) -> ElementTable:
     Raises ConfigError for an unknown name.
     """
     if name not in PRESETS:
-        raise ConfigError("unknown element table", found=repr(name), expected=", ".join(PRESETS), do=nearest(name))
+        raise ConfigError("unknown element table", found=repr(name), expected=nearest(name, PRESETS))
     from matminer.featurizers.composition import ElementProperty
     from pymatgen.core import Element
 
@@ -154,9 +153,3 @@ def snake_case(label: str) -> str:
     """A column name: `MagpieData minimum GSvolume_pa` becomes `magpie_data_minimum_gsvolume_pa`."""
     split = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", label)
     return re.sub(r"[^a-z0-9]+", "_", split.lower()).strip("_")
-
-
-def nearest(name: object, known: tuple[str, ...] = tuple(PRESETS)) -> str:
-    """Advice for a misspelt name: `did you mean 'magpie'?`, or nothing."""
-    close = difflib.get_close_matches(str(name), known, n=1, cutoff=0.0)
-    return f"did you mean {close[0]!r}?" if close else ""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
-from matlas.errors import ConfigError, DataError
+from matlas.errors import ConfigError, DataError, nearest
 from matlas.figures.study_data import SpaceKey, StudyData
 
 
@@ -88,13 +87,6 @@ def sweep_rows(data: StudyData, space: SpaceKey, clustering: str) -> pd.DataFram
             f"no metrics of clustering {clustering!r}", where=" / ".join(space), do="give its metrics table as well"
         )
     return rows
-
-
-def nearest(name: str, valid: Iterable[str]) -> str:
-    """The valid name closest to `name`, or all of them, for a message."""
-    valid = sorted(valid)
-    close = difflib.get_close_matches(str(name), valid, n=1, cutoff=0.5)
-    return f"{close[0]!r} (nearest)" if close else f"one of {valid}"
 
 
 def _number_column(spec: Mapping, parameter: str, name: str, data: StudyData) -> str:

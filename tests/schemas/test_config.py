@@ -243,7 +243,8 @@ UNKNOWN = [
     (HEAT, "clustering: kmeans", "clustering: gmm", "unknown clustering of this study", "ranking: clustering)",
      "['kmeans']", "'gmm'"),
     (HEAT, "property: zt", "property: zzt", "unknown column of dataset alloys", "map: property)", "'zt' (nearest)"),
-    (HEAT, "property: zt", "properties: [zt, zzt]", "unknown column of dataset", "map: properties)", "'zt' (nearest)"),
+    (HEAT, "property: zt", "property: zt, properties: [zt, zzt]", "unknown column of", "map: properties)",
+     "'zt' (nearest)"),
     (HEAT, "rank_by: zt", "rank_by: zz", "unknown column of dataset alloys", "ranking: rank_by)", "'zt' (nearest)"),
     (HEAT, "window: temperature", "window: temp", "unknown column", "ranking: window)", "'temperature' (nearest)"),
 ]  # fmt: skip

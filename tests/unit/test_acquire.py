@@ -18,8 +18,8 @@ import pytest
 import yaml
 
 from matlas import acquire
-from matlas.acquire import fetch, resolve_source
-from matlas.errors import ConfigError, SourceError
+from matlas.acquire import fetch
+from matlas.errors import SourceError
 from tests.unit.misbehaving_server import MisbehavingServer, endless, hang, head, html_page, send, status
 
 DATA = random.Random(0).randbytes(300_000)
@@ -413,13 +413,6 @@ def test_a_folder_that_can_not_be_written_is_an_error(refused, target):
 
 
 # --- the registry ----------------------------------------------------------------------------------------------------
-
-
-def test_an_unknown_source_names_the_nearest_one():
-    with pytest.raises(ConfigError, match="unknown source 'neu_dett'") as caught:
-        resolve_source(SOURCES, "neu_dett")
-    assert "estm" in caught.value.expected and "did you mean 'neu_det'" in caught.value.do
-    assert resolve_source(SOURCES, "neu_det") is SOURCES["neu_det"]
 
 
 def test_every_registered_file_is_pinned_and_can_be_had():

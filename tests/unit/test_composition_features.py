@@ -173,17 +173,17 @@ def test_a_table_cites_the_first_author_that_matminer_cites(name):
 
 
 def test_an_unknown_table_is_refused_with_the_nearest_name():
-    with pytest.raises(ConfigError, match="Did you mean 'magpie'"):
+    with pytest.raises(ConfigError, match=r"'magpie' \(nearest\)"):
         load_element_table("magpy")
 
 
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ({"features": "element_fraction"}, "Did you mean 'element_fractions'"),
+        ({"features": "element_fraction"}, r"'element_fractions' \(nearest\)"),
         ({}, "unknown composition features"),
         (spec_of("deml"), "expected 'deml', found 'magpie'"),
-        (spec_of("magpie", ["mena"]), "Did you mean 'mean'"),
+        (spec_of("magpie", ["mena"]), r"'mean' \(nearest\)"),
     ],
 )
 def test_a_wrong_spec_is_refused(spec, message, tables):

@@ -174,7 +174,8 @@ def test_the_environment_can_not_be_read(ask):
 
 def test_variables_of_the_program_are_not_tables(ask):
     frame = pd.DataFrame({"a": [1]})
-    assert duckdb.sql("SELECT count(*) FROM frame").fetchall() == [(len(frame),)]  # DuckDB by itself finds it
+    with duckdb.connect() as unlocked:  # DuckDB by itself finds it
+        assert unlocked.execute("SELECT count(*) FROM frame").fetchall() == [(len(frame),)]
     with pytest.raises(QueryError, match="no relation named 'frame'"):
         ask("SELECT * FROM frame")
 
