@@ -4,7 +4,6 @@ its own. There is no peer: the goal is a number of seconds and of megabytes on 2
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -51,17 +50,18 @@ def distinct_formulas(rows: int, seed: int = 0) -> list[str]:
 def _write(folder: Path) -> dict:
     from matlas.features.composition import feature_batches, feature_fields
     from matlas.features.elements import load_element_table
+    from matlas.jobs import peak_rss_mb
     from matlas.tables import table_info, write_table
     from schemas.tables.features import feature_schema
 
     table = load_element_table("magpie")
     formulas = distinct_formulas(ROWS)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+    before = peak_rss_mb()
     start = time.perf_counter()
     path = folder / "magpie.parquet"
     write_table(feature_batches(formulas, SPEC, table), path, feature_schema("magpie", feature_fields(SPEC, table)))
     seconds = time.perf_counter() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+    peak = peak_rss_mb()
     info = table_info(path)
     return {"seconds": seconds, "mb": peak, "mb_before": before, "rows": info.rows, "columns": len(info.columns)}
 

@@ -87,7 +87,7 @@ def run(main: Callable[[Job], None], snakemake: Any) -> None:
         "wildcards": dict(job.wildcards.items()),
         "startup_s": round(startup, 3),
         "work_s": round(time.perf_counter() - started, 3),
-        "peak_rss_mb": round(_peak_rss_mb(), 1),
+        "peak_rss_mb": round(peak_rss_mb(), 1),
         "finished": now(),
     }
     log.info("%s%s", COST_MARK, json.dumps(cost))
@@ -146,7 +146,7 @@ def _seconds_since_start() -> float:
     return time.time() - psutil.Process().create_time()
 
 
-def _peak_rss_mb() -> float:
+def peak_rss_mb() -> float:
     """Largest resident memory so far of this process, or of one of its children if that is larger, in MB.
 
     On Linux ru_maxrss (kB; bytes on macOS) of a new process begins with what its parent held when starting it. So the
