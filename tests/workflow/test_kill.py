@@ -18,9 +18,11 @@ KILLS = int(os.environ.get("MATLAS_SOAK", "3"))
 
 
 def start(project: Project) -> subprocess.Popen:
-    """Snakemake in a session of its own, so that signals reach it and not this test."""
+    """Snakemake in a session of its own, so that signals reach it and not this test. A test run that was itself started
+    in the background ignores SIGINT, and so would its children."""
     return subprocess.Popen(
         project.command(), cwd=project.folder, env=project.environment(), start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
 
