@@ -9,7 +9,7 @@ define next_steps
 	@echo 'Report: $(1)/report/index.html (open it in a browser). Three things to try next, after `source $(VENV)/bin/activate`:'
 	@echo '  matlas$(2) claims'
 	@echo '  matlas$(2) query "SELECT chemical_family, count(*) AS rows, median(zt) AS zt FROM datasets.estm GROUP BY ALL ORDER BY zt DESC"'
-	@echo '  matlas$(2) features get estm --views magpie --columns zt -o magpie.csv --format csv'
+	@echo '  matlas$(2) features get estm --views magpie --columns composition,zt -o magpie.csv --format csv'
 endef
 
 .PHONY: demo reproduce test bench soak lint format lock docs clean

@@ -33,6 +33,10 @@ wildcard_constraints:
     study=one_of(ATLAS.studies),
 
 
+onerror:
+    print_failures()
+
+
 rule all:
     default_target: True
     input:
@@ -42,3 +46,5 @@ rule all:
         [t for study in ATLAS.studies for t in tables_of(study)],
         [f for study in ATLAS.studies for f in figures_of(study)],
         [claims_of(study) for study in ATLAS.studies],
+    message:
+        "Every study, the catalog and the report are up to date"

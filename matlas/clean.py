@@ -23,6 +23,7 @@ from schemas.config import Column, Dataset
 from schemas.tables.dataset import REJECTS, column_field, dataset_schema
 
 log = logging.getLogger(__name__)
+SHOWN_ROWS = 10  # of each kind of fault, in the message of a refusal
 # only an empty cell is missing: NaN is sodium nitride in a column of formulas
 _AS_IT_STANDS = {"dtype": object, "keep_default_na": False, "na_values": [""]}
 READERS = {
@@ -154,15 +155,21 @@ def _no_rejects() -> pd.DataFrame:
 
 def _within_share(rejects: pd.DataFrame, total: int, allowed: float, name: str) -> None:
     refused = rejects["row"].nunique()
-    if refused > allowed * total:
-        reasons = (
-            rejects.groupby(["column", "reason"])["row"].agg(["count", "min"]).sort_values("count", ascending=False)
-        )
-        shown = "; ".join(
-            f"{c}: {r} ({n} rows, first row {first})" for (c, r), (n, first) in reasons.head(5).iterrows()
-        )
-        raise DataError(
-            "too many bad rows", where=f"dataset {name}", expected=f"at most {allowed:.1%} of {total} rows refused",
-            found=f"{refused} ({refused / total:.1%}): {shown}",
-            do="mend the source, or raise max_reject_share in the dataset's definition",
-        )  # fmt: skip
+    if refused <= allowed * total:
+        return
+    for reject in rejects.itertuples():
+        log.error("refused row %d, %s: %s, %r", reject.row, reject.column, reject.reason, reject.value)
+    faults = list(rejects.groupby(["column", "reason"], sort=False))
+    shown = "; ".join(f"{column}: {reason} ({_some_rows(group)})" for (column, reason), group in faults[:5])
+    raise DataError(
+        "too many bad rows",
+        where=f"dataset {name}",
+        expected=f"at most {allowed:.1%} of {total} rows refused, that is {int(allowed * total)}",
+        found=f"{refused}: {shown}{'; …' if len(faults) > 5 else ''}",
+        do="mend the source, or raise max_reject_share in the dataset's definition; the log lists every refused row",
+    )
+
+
+def _some_rows(rejects: pd.DataFrame) -> str:
+    shown = ", ".join(f"row {r.row}: {r.value}" for r in rejects.head(SHOWN_ROWS).itertuples())
+    return f"{shown}, … {len(rejects)} rows" if len(rejects) > SHOWN_ROWS else shown

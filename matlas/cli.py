@@ -209,7 +209,7 @@ def claims(
     _mark_sample(store.reads_simulated("FROM claims"))
     if format in (None, Format.table) and output is None:
         table["id"] = table["id"].where(table["variant"] == "", table["id"] + " (" + table["variant"] + ")")
-        table = table[["id", "expected", "tolerance", "measured", "verdict", "says"]]
+        table = table[["verdict", "says", "expected", "measured", "tolerance", "id"]]
     _write(table, format, output, force, limit)
 
 
@@ -277,7 +277,7 @@ def _read_csv(file: Path) -> list[list[str]]:
         with open(file, newline="", encoding="utf-8-sig") as handle:
             rows = [row for row in csv.reader(handle, strict=True) if row]
     except (csv.Error, UnicodeDecodeError) as error:
-        raise QueryError("not a CSV file in UTF-8", where=file, found=error) from error
+        raise QueryError("not a CSV file in UTF-8", where=file, found=error, do="save it as CSV (UTF-8)") from error
     if not rows:
         raise QueryError("the file is empty", where=file, expected="a header and one row a compound")
     for number, row in enumerate(rows[1:], start=1):

@@ -23,7 +23,8 @@ class MatlasError(Exception):
             sides.append(f"found {found}")
         detail = f": {', '.join(sides)}".rstrip(". \n") if sides else ""
         advice = f". {do[0].upper()}{do[1:]}" if do else ""
-        super().__init__(f"{what}{place}{detail}{advice}".rstrip(".") + ".")
+        sentence = f"{what}{place}{detail}{advice}".rstrip(".")
+        super().__init__(sentence if sentence.endswith(("?", "!", "…")) else f"{sentence}.")
 
     def __reduce__(self):  # keyword arguments survive a trip through a process pool
         return _rebuild, (type(self), self.what, self.where, self.expected, self.found, self.do)

@@ -23,6 +23,8 @@ from matlas.lineage import Lineage, digest, now, versions
 
 log = logging.getLogger("matlas")
 COST_MARK = "cost "
+FAILURE_MARK = "failed: "
+_FAILURE_LINE = re.compile(rf"^\d\d:\d\d:\d\d ERROR {FAILURE_MARK}(.*)$", re.MULTILINE)
 _COST_LINE = re.compile(r"^[\d:]+ INFO " + COST_MARK + r"(\{.*\})$", re.MULTILINE)
 _UNHASHED = ("code",)
 _THREAD_VARIABLES = (
@@ -104,6 +106,17 @@ def read_costs(logs: Path) -> list[dict]:
     return costs
 
 
+def read_failures(logs: Path, since: float) -> list[str]:
+    """One line a failed job whose log was written after `since` (seconds since the epoch): what went wrong, and the
+    path of the log. Snakemake's own messages bury it."""
+    failures = []
+    for path in sorted(logs.rglob("*.log")):
+        if path.stat().st_mtime >= since:
+            text = path.read_text(encoding="utf-8", errors="replace")
+            failures += [f"{found}\n  log: {path}" for found in _FAILURE_LINE.findall(text)[-1:]]
+    return failures
+
+
 def _log_to(path: str) -> None:
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     handler = logging.FileHandler(path, mode="w", encoding="utf-8")
@@ -121,6 +134,7 @@ def _reporter(job: Job) -> Callable:
         log.error("%s", "".join(traceback.format_exception(kind, error, trace)))
         known = isinstance(error, MatlasError)
         line = str(error) if known else f"unexpected {kind.__name__}: {error}".splitlines()[0]
+        log.error("%s%s: %s", FAILURE_MARK, job.rule, line)
         print(f"\nmatlas: {job.rule}: {line}\n  log: {job.log}", file=sys.stderr)
 
     return report

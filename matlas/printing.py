@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO
@@ -20,14 +21,18 @@ from rich.tree import Tree
 from matlas.errors import QueryError
 from matlas.files import atomic_path
 
-WRAPPED_WIDTH = 24  # a longer text may be wrapped to this
+WRAPPED_WIDTH = 24  # a longer text may be wrapped to this,
+UNBROKEN_WIDTH = 60  # but a name, which has no spaces, is kept whole up to this
 _BATCH = 10_000
 
 
 def print_table(table: pd.DataFrame | pa.Table, *, limit: int, units: Mapping[str, str] | None = None) -> None:
-    """At most `limit` rows and the columns that fit the terminal, and a line that says what is left out."""
+    """At most `limit` rows and the columns that fit the terminal (all of them where the output goes elsewhere), and a
+    line that says what is left out."""
     table = _arrow(table)
     console = Console(highlight=False, markup=False, emoji=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = 10_000
     shown = table.slice(0, limit)
     columns = [_Column(field, shown[i], (units or {}).get(field.name, "")) for i, field in enumerate(shown.schema)]
     fitting, width = [], 0
@@ -48,7 +53,8 @@ def print_table(table: pd.DataFrame | pa.Table, *, limit: int, units: Mapping[st
     more_rows, more_columns = table.num_rows - shown.num_rows, len(columns) - len(fitting)
     more = [f"{n:,} more {what}{'s' * (n > 1)}" for n, what in ((more_rows, "row"), (more_columns, "column")) if n]
     if more:
-        console.print(Text(f"… {' and '.join(more)}: --limit, --format csv, or -o FILE", style="dim"))
+        ways = (["--limit"] if more_rows else ["a wider terminal"]) + ["--format csv", "-o FILE"]
+        console.print(Text(f"… {' and '.join(more)}: {', '.join(ways[:-1])} or {ways[-1]}", style="dim"))
 
 
 class _Column:
@@ -59,7 +65,9 @@ class _Column:
         self.header = f"{field.name}\n{unit}" if unit not in ("", "1") else field.name
         self.texts = [_text(value) for value in values.to_pylist()]
         longest = max((len(text) for text in self.texts), default=0)
-        longest = longest if self.numeric else min(longest, WRAPPED_WIDTH)
+        if not self.numeric:
+            word = max((len(word) for text in self.texts for word in text.split()), default=0)
+            longest = min(longest, max(WRAPPED_WIDTH, min(word, UNBROKEN_WIDTH)))
         self.width = max(longest, *(len(line) for line in self.header.split("\n")))
 
 

@@ -36,6 +36,7 @@ _TABLE_FUNCTIONS = _FILE_FUNCTIONS | {
 }
 _COMMENT = r"(?:\s|--[^\n]*\n|/\*.*?\*/)"
 _EXPLAIN = re.compile(rf"{_COMMENT}*+(EXPLAIN(?:{_COMMENT}++ANALYZE)?)\b", re.IGNORECASE | re.DOTALL)
+_NO_SUCH_FILE = re.compile(r"No files found that match the pattern \"([^\"]+)\"")
 _NO_SUCH_TABLE = re.compile(r'Table with name "?([^"\s]+)"? does not exist')
 
 
@@ -210,9 +211,11 @@ def _explained(error: duckdb.Error, connection: duckdb.DuckDBPyConnection) -> Qu
     if isinstance(error, duckdb.OutOfMemoryException):
         do = "select fewer columns or rows, aggregate, or allow more memory (matlas query --memory)"
         return QueryError("the query needs more memory than it may use", found=what, do=do)
+    if absent := _NO_SUCH_FILE.search(what):
+        return QueryError("the file behind a table is missing", where=absent[1], do="run snakemake --cores all again")
     if missing := _NO_SUCH_TABLE.search(what):
         what, do = f"no relation named {missing[1]!r}", nearest(missing[1], _relation_names(connection))
-        do = do or "SELECT name FROM registry.tables lists them"
+        do = do or "SELECT name FROM registry.tables lists them; a new study enters with snakemake --cores all"
     return QueryError(what, do=do)
 
 

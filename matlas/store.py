@@ -41,7 +41,10 @@ def open_store(root: str | PathLike = "results") -> Store:
     for path, what in [(store.root, "no results folder"), (store.catalog, "the results folder has no catalog")]:
         if not path.exists():
             raise QueryError(
-                what, where=path, do="run make demo (sample data) or make reproduce (real data) to make it"
+                what,
+                where=path.absolute(),
+                do="make it (make demo, make reproduce or snakemake --cores all), or name another folder with "
+                "--results or MATLAS_RESULTS",
             )
     return store
 

@@ -1,6 +1,8 @@
+import time
 from pathlib import Path
 
 from matlas.errors import ConfigError
+from matlas.jobs import read_failures
 from matlas.lineage import code_of
 from schemas.loading import load_atlas
 
@@ -8,6 +10,15 @@ try:
     ATLAS = load_atlas(config, Path(workflow.basedir))
 except ConfigError as error:
     raise WorkflowError(str(error)) from None
+
+
+STARTED = time.time()
+
+
+def print_failures():
+    """What the failed jobs said, once more at the end, where it is seen."""
+    for failure in read_failures(Path(ATLAS.settings.pathvars.logs), STARTED):
+        print(f"\nmatlas: {failure}\n  Mend it and run the same command again.", file=sys.stderr)
 
 
 def one_of(names):

@@ -17,6 +17,7 @@ from schemas.config import (
     NAME,
     SHA256,
     Atlas,
+    Claim,
     Column,
     Dataset,
     JoinedView,
@@ -29,6 +30,7 @@ from schemas.config import (
     View,
 )
 from schemas.fields import FIELDS
+from schemas.table import Field
 from schemas.tables.dataset import IDENTITY, dataset_schema
 
 
@@ -64,6 +66,8 @@ def load_atlas(settings: Mapping, root: Path = Path(".")) -> Atlas:
     for name, study in studies.items():
         _check_study(study, files[name], datasets, views, methods)
     _claims_are_unique(studies, files)
+    for name in checked.studies if checked.studies is not None else studies:
+        _own_file_is_there(studies[name], datasets, files[name], root)
     chosen = {name: studies[name] for name in (checked.studies if checked.studies is not None else studies)}
     return Atlas(settings=checked, sources=sources, datasets=datasets, views=views, methods=methods, studies=chosen)
 
@@ -279,8 +283,9 @@ def _check_dataset(name: str, dataset: Dataset, sources: Mapping[str, Source], w
         described = said.description is not None and (said.unit is not None or said.dtype == "string")
         if column not in FIELDS and not described:
             raise ConfigError(
-                f"column {column!r} is not in the data dictionary (schemas/fields.py)", where=f"{where}: columns",
-                expected=f"{nearest(column, FIELDS)}, or `source`, `unit` and `description` of a new one",
+                f"column {column!r} is not in the data dictionary", where=f"{where}: columns",
+                expected="`source`, `unit` and `description` of a new column (for text `source`, `dtype: string` and "
+                f"`description`), or a name of docs/data-dictionary.md{_maybe(column)}",
             )  # fmt: skip
     for column in dataset.repeats:
         _known(column, {*dataset.columns, "composition"}, "column", f"{where}: repeats")
@@ -288,6 +293,11 @@ def _check_dataset(name: str, dataset: Dataset, sources: Mapping[str, Source], w
         dataset_schema(name, dataset)
     except ValueError as error:  # a definition that contradicts the dictionary or itself
         raise ConfigError("no table can be made of this dataset", where=where, found=error) from error
+
+
+def _maybe(column: str) -> str:
+    near = nearest(column, FIELDS)
+    return f", such as {near}" if near.endswith("(nearest)") else ""
 
 
 def _check_view(view: object, views: Mapping, where: str) -> None:
@@ -301,12 +311,14 @@ def _check_view(view: object, views: Mapping, where: str) -> None:
 def _check_study(study: Study, path: Path, datasets: Mapping, views: Mapping, methods: Methods) -> None:
     dataset = study.dataset if isinstance(study.dataset, str) else study.dataset.name
     _known(dataset, datasets, "dataset", f"{path}: dataset")
-    columns, of_dataset = dataset_schema(dataset, datasets[dataset]).columns, f"column of dataset {dataset}"
+    fields = {f.name: f for f in dataset_schema(dataset, datasets[dataset]).fields}
+    columns, of_dataset = list(fields), f"column of dataset {dataset}"
     for view in study.views:
         name = view if isinstance(view, str) else view.name
         _known(name, views, "view", f"{path}: views")
         for column in getattr(views[name], "columns", []):
             _known(column, columns, of_dataset, f"{path}: view {name}: columns")
+            _is_feature(column, fields[column], datasets[dataset], f"{path}: view {name}: columns")
     for name in study.representations:
         _known(name, methods.representations, "representation", f"{path}: representations")
     for name in study.clusterings:
@@ -321,10 +333,45 @@ def _check_study(study: Study, path: Path, datasets: Mapping, views: Mapping, me
             named = getattr(item, key, None) or []
             for column in [named] if isinstance(named, str) else named:
                 _known(column, columns, of_dataset, f"{where}: {key}")
+    for claim in study.claims:
+        _check_claim(claim, f"{path}: claim {claim.id}: sql")
     names = [item.name for item in [*study.figures, *study.tables]]
     for name in names:
         if names.count(name) > 1:
             raise ConfigError(f"figure or table {name!r} is defined twice", where=path, do="choose another name")
+
+
+def _is_feature(name: str, field: Field, dataset: Dataset, where: str) -> None:
+    """A column that a view takes in must be a number in every row, since no value is ever filled in silently."""
+    said = dataset.columns.get(name)
+    may_be_empty = isinstance(said, Column) and said.nullable
+    if field.dtype not in ("float64", "int64") or may_be_empty:
+        found = "a nullable column" if may_be_empty else f"{field.dtype}"
+        raise ConfigError(
+            f"column {name!r} can't be a feature", where=where, expected="a number in every row", found=found,
+            do="leave it out of the view, or let rows without it be refused (nullable: false)",
+        )  # fmt: skip
+
+
+def _own_file_is_there(study: Study, datasets: Mapping, path: Path, root: Path) -> None:
+    dataset = datasets[study.dataset if isinstance(study.dataset, str) else study.dataset.name]
+    if dataset.path is not None and not (root / dataset.path).is_file():
+        raise ConfigError(
+            "the file of the dataset is missing", where=f"{path}: dataset.path", found=dataset.path,
+            do="give its path from the folder of the Snakefile",
+        )  # fmt: skip
+
+
+def _check_claim(claim: Claim, where: str) -> None:
+    """The SQL of a claim can be read before anything is computed; whether its names exist shows when it is measured."""
+    import duckdb
+
+    try:
+        statements = duckdb.extract_statements(claim.sql)
+    except duckdb.Error as error:
+        raise ConfigError("not valid SQL", where=where, found=str(error).splitlines()[0]) from error
+    if [s.type for s in statements] != [duckdb.StatementType.SELECT]:
+        raise ConfigError("the SQL of a claim must be one SELECT", where=where, found=f"{len(statements)} statements")
 
 
 def _claims_are_unique(studies: Mapping[str, Study], files: Mapping[str, Path]) -> None:

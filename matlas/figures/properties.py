@@ -189,7 +189,8 @@ def _leaders(data: StudyData, tables: Mapping[SpaceKey, pd.DataFrame], against: 
             leaders[data.space_name(space)] = f"{name} at {peak[against]:g} {unit}".rstrip()
     if pd.concat(tables.values())["median"].nunique() < 2:
         return ", by cluster"
-    return f" is highest in cluster{'s' if len(set(leaders.values())) > 1 else ''} {by_space(leaders)}"
+    several = "s" if len(set(leaders.values())) > 1 else ""
+    return f" is highest in cluster{several} {by_space(leaders)} (steps of {SOLID_ROWS} rows or more)"
 
 
 def _trend_lines(ax: Axes, table: pd.DataFrame, against: str) -> list[tuple[str, str, bool, float, float]]:

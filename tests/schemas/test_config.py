@@ -108,6 +108,8 @@ def load(tmp_path):
             path = tmp_path / "config" / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
+        (tmp_path / "data").mkdir(exist_ok=True)
+        (tmp_path / "data" / "mine.csv").write_text("formula,ZT\n")
         return load_atlas(yaml.safe_load((tmp_path / "config/config.yaml").read_text()) or {}, tmp_path)
 
     return load
@@ -253,8 +255,8 @@ TWICE = [
      "key 'source' given twice"),
     (HEAT, "dataset: alloys", "title: again\ndataset: alloys", "not valid YAML", "heat.yaml:3)",
      "key 'title' given twice"),
-    (HEAT, "claims:", "claims:\n  - {id: best-k, says: a, cites: b, sql: c, expect: 1}", "claim 'best-k' is defined",
-     "`variant`"),
+    (HEAT, "claims:", "claims:\n  - {id: best-k, says: a, cites: b, sql: SELECT 1, expect: 1}",
+     "claim 'best-k' is defined", "`variant`"),
     (OWN, "variant: mine, ", "", "claim 'best-k' is defined twice", "heat.yaml and "),
     (OWN, "name: mine", "name: alloys", "dataset 'alloys' is defined twice", "datasets.yaml and "),
     (OWN, "name: both", "name: magpie", "view 'magpie' is defined twice", "views.yaml and "),
@@ -263,6 +265,12 @@ TWICE = [
     (DATASETS, "temperature: T", "row_id: T", "column 'row_id' is defined twice", ": alloys)"),
 ]  # fmt: skip
 CONTRADICTION = [
+    (OWN, "mine.csv", "mina.csv", "the file of the dataset is missing", "dataset.path", "mina.csv", "Snakefile"),
+    (HEAT, "sql: SELECT 2", "sql: SELCT 2", "not valid SQL", "claim best-k: sql", "SELCT"),
+    (HEAT, "sql: SELECT 2", "sql: SELECT 2; SELECT 3", "must be one SELECT", "best-k", "2 statements"),
+    (HEAT, "sql: SELECT 2", "sql: CREATE TABLE t (a INT)", "must be one SELECT", "best-k"),
+    (VIEWS, "columns: [temperature]", "columns: [zt]", "can't be a feature", "'zt'", "nullable", HEAT),
+    (VIEWS, "columns: [temperature]", "columns: [chemical_family]", "can't be a feature", "string", HEAT),
     (DATASETS, "minimum: 0", "minimum: 2, maximum: 1", "no table", ": alloys)", "hardness: minimum 2.0 is above"),
     (DATASETS, "minimum: 0", "minimum: 0, dtype: string", "no table", ": alloys)", "hardness: a string has no minimum"),
     (DATASETS, "zt_per_kelvin: zt", "reference: zt", "no table", ": alloys)", "'reference' holds string", "float64"),

@@ -207,7 +207,7 @@ def test_a_file_that_is_not_there_or_not_text_is_refused(matlas, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--results", "/absent", "claims"], "no results folder (/absent). Run make demo"),
+        (["--results", "/absent", "claims"], "no results folder (/absent). Make it (make demo"),
         (["query", "SELEC 1"], 'syntax error at or near "SELEC"'),
         (["query", "COPY claims TO 'x.csv'"], "a query may only read"),
         (["query", "SELECT 1", "--memory", "much"], "not an amount of memory"),

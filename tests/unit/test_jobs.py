@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from matlas.files import sha256_of
-from matlas.jobs import read_costs
+from matlas.jobs import read_costs, read_failures
 from matlas.lineage import Lineage
 from matlas.tables import table_info, write_table
 from schemas.table import Field, TableSchema
@@ -201,3 +201,15 @@ def test_only_the_last_cost_of_each_log_counts_and_talk_of_costs_does_not(tmp_pa
     (tmp_path / "note.txt").write_text('01:02:03 INFO cost {"rule": "no log"}')
     assert [c["rule"] for c in read_costs(tmp_path)] == ["one", "last"]
     assert read_costs(tmp_path / "absent") == []
+
+
+def test_what_failed_jobs_said_is_found_again_in_their_logs(tmp_path):
+    (tmp_path / "old.log").write_text("10:00:00 ERROR failed: clean: an old mistake.\n")
+    os.utime(tmp_path / "old.log", (0, 0))
+    (tmp_path / "fine.log").write_text('10:00:00 INFO says "failed: nothing"\n')
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "new.log").write_text(
+        "10:00:01 ERROR Traceback\n  …\n10:00:01 ERROR failed: clean: bad rows.\n"
+    )
+    (found,) = read_failures(tmp_path, since=time.time() - 60)
+    assert found == f"clean: bad rows.\n  log: {tmp_path / 'deep' / 'new.log'}"

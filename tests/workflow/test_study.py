@@ -41,8 +41,8 @@ def test_a_study_of_the_docs_works_with_no_code(project, repository):
     assert table["composition"].tolist() == COMPOUNDS
     assert table["kelvin"].tolist() == pytest.approx([25 + i + 273.15 for i in range(len(COMPOUNDS))])
     claim = store.claims().set_index("id").loc["hardness-carbides"]
-    with_carbon = sum("C" in formula for formula in COMPOUNDS) / len(COMPOUNDS)
-    assert claim["measured"] == pytest.approx(with_carbon) and claim["verdict"] == "reproduced"
+    carbides = sum(formula.endswith("C") for formula in COMPOUNDS) / len(COMPOUNDS)
+    assert claim["measured"] == pytest.approx(carbides) and claim["verdict"] == "reproduced"
     query = re.search(r'matlas query "(.*?)"', " ".join(blocks(repository, "sh")))[1]
     assert len(store.sql(query)) == len(COMPOUNDS)
     report = (project.results / "report" / "index.html").read_text(encoding="utf-8")
@@ -89,6 +89,8 @@ def test_bad_rows_over_the_share_stop_the_run_with_one_sentence_and_leave_nothin
     text = run.stdout + run.stderr
     assert run.returncode != 0
     assert "too many bad rows" in text and "at most 2.0%" in text and "logs/clean/hardness.log" in text
+    assert "row 10: Xx9" in text and "row 10: soft" in text
+    assert "Mend it and run the same command again" in text[-800:], "the sentence stands at the end, where it is seen"
     assert "Traceback" not in text
     assert not list(project.results.rglob("*.parquet")) or not (project.results / "datasets").exists()
 
@@ -97,7 +99,9 @@ def test_a_missing_table_is_named(project, repository):
     follow_the_docs(project, repository)
     (project.folder / "data" / "hardness.csv").unlink()
     run = project.snakemake()
-    assert run.returncode != 0 and "data/hardness.csv" in run.stdout + run.stderr
+    text = run.stdout + run.stderr
+    assert run.returncode != 0
+    assert "data/hardness.csv" in text and "config/studies/hardness.yaml" in text and "Traceback" not in text
 
 
 def test_a_skipped_source_leaves_its_claims_not_evaluated(project):
