@@ -101,6 +101,19 @@ def pca(features: np.ndarray, *, n_components: int, standardise: bool = True, ra
     return Projection(scores * signs, model.components_ * signs[:, None], model.explained_variance_ratio_, error)
 
 
+def projection_metrics(projection: Projection, seed: int) -> list[dict]:
+    """Records for `matlas.metrics`: width of the input, share of variance kept in all and by each component, and mean
+    reconstruction error."""
+    shares = projection.explained_variance_ratio
+    values = {
+        "n_features": projection.loadings.shape[1],
+        "explained_variance_ratio": shares.sum(),
+        **{f"explained_variance_ratio_{i}": share for i, share in enumerate(shares)},
+        "reconstruction_error": projection.reconstruction_error.mean(),
+    }
+    return [{"metric": name, "value": float(value), "seed": seed} for name, value in values.items()]
+
+
 def fit(features: np.ndarray, *, algorithm: str, **parameters) -> Projection:
     """The representation that config/methods.yaml describes: `algorithm` picks the function, the rest is its own."""
     return ALGORITHMS[algorithm](features, **parameters)

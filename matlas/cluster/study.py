@@ -11,7 +11,6 @@ import pandas as pd
 from matlas.cluster.stability import bootstrap_stability, pairwise_ari, seed_stability
 from matlas.cluster.sweep import Sweep, sweep_seeds
 from matlas.errors import DataError
-from matlas.metrics import agreement_metrics, sweep_metrics
 
 
 @dataclass(frozen=True)
@@ -51,15 +50,15 @@ def cluster(
     `groups` (n,) as `stability` asks (seeds, bootstraps); options go to the algorithm (matlas.cluster.sweep)."""
     seeds = [random_state + i for i in range(max(1, stability["seeds"]))]
     reference, *others = sweeps = sweep_seeds(scores, seeds, algorithm=algorithm, k=k, **options)
-    records = sweep_metrics(reference)
+    records = _sweep_metrics(reference)
     if stability["seeds"]:
-        records += [record for other in sweeps for record in sweep_metrics(other, split="seed")]
-        records += agreement_metrics(seed_stability(others, reference), "seed")
+        records += [record for other in sweeps for record in _sweep_metrics(other, split="seed")]
+        records += _agreement_metrics(seed_stability(others, reference), "seed")
     if stability["bootstraps"]:
         drawn = bootstrap_stability(
             scores, groups, reference, n_bootstrap=stability["bootstraps"], random_state=random_state, **options
         )
-        records += agreement_metrics(drawn, "bootstrap")
+        records += _agreement_metrics(drawn, "bootstrap")
     best = reference.k.index(reference.best_k)
     distance = np.linalg.norm(scores - reference.centers[best][reference.labels[:, best]], axis=1)
     return Clustering(reference, distance, records)
@@ -87,3 +86,23 @@ def agreement(labelings: Sequence[tuple[Mapping[str, str], pd.DataFrame]], study
             rows.append((study, method, *columns[i], *columns[j], ari[i, j]))
     names = ["study", "clustering", "view_a", "representation_a", "k_a", "view_b", "representation_b", "k_b", "ari"]
     return pd.DataFrame(rows, columns=names)
+
+
+def _sweep_metrics(sweep: Sweep, split: str = "all") -> list[dict]:
+    """Silhouette, inertia or BIC at each k, and the best k."""
+    records = [
+        {"k": k, "metric": metric, "value": value, "seed": sweep.random_state, "split": split}
+        for metric in ("silhouette", "inertia", "bic")
+        for k, value in zip(sweep.k, getattr(sweep, metric), strict=True)
+        if not np.isnan(value)
+    ]
+    best = {"metric": "best_k", "value": sweep.best_k, "seed": sweep.random_state, "split": split}
+    return [*records, best]
+
+
+def _agreement_metrics(agreement: pd.DataFrame, split: str) -> list[dict]:
+    """Rows (k, seed, ari) of seed_stability or bootstrap_stability."""
+    return [
+        {"k": row.k, "metric": "ari_to_reference", "value": row.ari, "seed": row.seed, "split": split}
+        for row in agreement.itertuples()
+    ]

@@ -1,8 +1,8 @@
 """Project one view of a dataset onto its principal components."""
 
 from matlas.jobs import run
-from matlas.metrics import metrics_frame, projection_metrics
-from matlas.represent import fit
+from matlas.metrics import metrics_frame
+from matlas.represent import fit, projection_metrics
 from matlas.retrieval import join_views
 from matlas.tables import table_info, write_table
 from schemas.tables.analysis import LOADINGS, METRICS, representation_schema
@@ -17,7 +17,7 @@ def main(job):
     schema = representation_schema(name, key, projection.scores.shape[1])
     write_table(projection.scores_frame(features.index), job.output.scores, schema, **about)
     write_table(projection.loadings_frame(features.columns), job.output.loadings, LOADINGS, **about)
-    records = projection_metrics(projection, features.shape[1], job.params.spec["random_state"])
+    records = projection_metrics(projection, job.params.spec["random_state"])
     write_table(metrics_frame(space, name, records), job.output.metrics, METRICS, **about)
 
 
