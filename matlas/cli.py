@@ -108,13 +108,16 @@ def describe(
     store = _store(context)
     name = store.resolve(table)
     _mark_sample(store.is_simulated([name]))
+    columns = store.columns(name)
     if format in (None, Format.table) and output is None:
         (about,) = store.query("SELECT * FROM registry.tables WHERE name = ?", [name]).to_pylist()
         for label, value in {**about, **store.definition(name)}.items():
             if value not in (None, "", []):
                 print(f"{label:<12} {', '.join(value) if isinstance(value, list) else value}")
         print()
-    _write(store.columns(name), format, output, force, limit)
+        first = ["name", "unit", "min", "max", "description"]  # what fits a narrow terminal
+        columns = columns[[*first, *(c for c in columns.columns if c not in first)]]
+    _write(columns, format, output, force, limit)
 
 
 @features.command()
