@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 
 import duckdb
 import pandas as pd
 
-from matlas.errors import ConfigError
+from matlas.errors import ConfigError, QueryError
+from matlas.sandbox import checked
 from schemas.tables.analysis import CLAIMS
 
 
@@ -50,6 +52,10 @@ def verdict(measured: float | None, expected: float, tolerance: float, *, simula
 def _evaluate(catalog: duckdb.DuckDBPyConnection, claim: Mapping, study: str) -> tuple[float, str]:
     where = f"study {study}, claim {claim['id']}"
     try:
+        checked(catalog, claim["sql"])
+    except QueryError as error:
+        raise ConfigError("the SQL of a claim can't run", where=where, found=error) from error
+    try:
         result = catalog.execute(claim["sql"])
         names = [column[0] for column in result.description]
         rows = result.fetchmany(2)
@@ -59,7 +65,8 @@ def _evaluate(catalog: duckdb.DuckDBPyConnection, claim: Mapping, study: str) ->
         found = "no value" if len(rows) == 1 else f"{'no' if not rows else 'several'} rows"
         raise ConfigError("the SQL of a claim must return one row with one value", where=where, found=found)
     value = rows[0][0]
-    if isinstance(value, bool) != isinstance(claim["expect"], bool) or isinstance(value, str):
+    number = isinstance(value, int | float | Decimal)
+    if not number or isinstance(value, bool) != isinstance(claim["expect"], bool):
         expected = "true or false" if isinstance(claim["expect"], bool) else "a number"
         raise ConfigError(
             "the SQL of a claim returns the wrong type", where=where, expected=expected, found=repr(value)

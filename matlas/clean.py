@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import logging
 from pathlib import Path
 from zipfile import BadZipFile
 
 import numpy as np
+import openpyxl
 import pandas as pd
 
 from matlas.composition import (
@@ -24,12 +26,10 @@ from schemas.tables.dataset import REJECTS, column_field, dataset_schema
 
 log = logging.getLogger(__name__)
 SHOWN_ROWS = 10  # of each kind of fault, in the message of a refusal
-# only an empty cell is missing: NaN is sodium nitride in a column of formulas
-_AS_IT_STANDS = {"dtype": object, "keep_default_na": False, "na_values": [""]}
 READERS = {
-    ".xlsx": lambda path, sheet: pd.read_excel(path, sheet_name=sheet or 0, engine="openpyxl", **_AS_IT_STANDS),
-    ".csv": lambda path, _: pd.read_csv(path, **_AS_IT_STANDS),
-    ".tsv": lambda path, _: pd.read_csv(path, sep="\t", **_AS_IT_STANDS),
+    ".xlsx": lambda path, sheet: _workbook(path, sheet),
+    ".csv": lambda path, _: _delimited(path, ","),
+    ".tsv": lambda path, _: _delimited(path, "\t"),
     ".parquet": lambda path, _: pd.read_parquet(path).astype(object),
     ".json": lambda path, _: pd.read_json(path, dtype=object).astype(object),
 }
@@ -48,10 +48,43 @@ def read_raw(path: str | Path, sheet: str | None = None) -> pd.DataFrame:
         raise DataError("file is missing", where=path, do="check `path` in the study file")
     try:
         raw = reader(path, sheet)
-    except (ValueError, KeyError, OSError, BadZipFile) as error:
+    except (ValueError, KeyError, OSError, BadZipFile, csv.Error) as error:
         raise DataError("can't read the table", where=path, found=error, do="check the format and the sheet") from error
     raw.columns = [str(c).strip() for c in raw.columns]
     return raw
+
+
+def _workbook(path: Path, sheet: str | None) -> pd.DataFrame:
+    """One sheet, cell by cell. Not by pandas, whose reader takes TRUE and 1 for the same value."""
+    book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+    try:
+        if sheet is not None and sheet not in book.sheetnames:
+            raise DataError("sheet is missing", where=path, expected=f"one of {book.sheetnames}", found=repr(sheet))
+        rows = list((book[sheet] if sheet is not None else book.worksheets[0]).iter_rows(values_only=True))
+    finally:
+        book.close()
+    while rows and all(cell is None for cell in rows[-1]):
+        rows.pop()
+    return _frame(path, [["" if cell is None else str(cell) for cell in rows[0]], *rows[1:]] if rows else [])
+
+
+def _delimited(path: Path, delimiter: str) -> pd.DataFrame:
+    """Cells as text, an empty one as missing; every row must be as long as the header."""
+    with open(path, newline="", encoding="utf-8-sig") as handle:
+        rows = [row for row in csv.reader(handle, delimiter=delimiter, strict=True) if row]
+    for number, row in enumerate(rows[1:], start=1):
+        if len(row) != len(rows[0]):
+            raise DataError(
+                "row of another length", where=f"{path}, row {number}", expected=f"{len(rows[0])} cells, as the header",
+                found=len(row), do="quote cells that hold the delimiter",
+            )  # fmt: skip
+    return _frame(path, rows[:1] + [[cell if cell != "" else None for cell in row] for row in rows[1:]])
+
+
+def _frame(path: Path, rows: list) -> pd.DataFrame:
+    if not rows:
+        raise DataError("the table is empty", where=path, expected="a header and one row a measurement")
+    return pd.DataFrame(rows[1:], columns=rows[0], dtype=object)
 
 
 def clean_compositions(raw: pd.DataFrame, dataset: Dataset, name: str = "dataset") -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -102,6 +135,12 @@ def clean_compositions(raw: pd.DataFrame, dataset: Dataset, name: str = "dataset
 
 
 def _require_columns(raw: pd.DataFrame, needed: set[str], name: str) -> None:
+    doubled = sorted(name for name in needed if list(raw.columns).count(name) > 1)
+    if doubled:
+        raise DataError(
+            f"column {doubled[0]!r} stands twice in the header", where=f"source of dataset {name}",
+            do="rename one of the two, so that it is clear which is meant",
+        )  # fmt: skip
     missing = sorted(needed - set(raw.columns))
     if missing:
         raise DataError(
@@ -115,7 +154,7 @@ def _numbers(cells: pd.Series, definition: Column, field) -> tuple[np.ndarray, l
     """Cells as float64 in the field's unit, and per kind of fault which rows have it."""
     missing = cells.isna().to_numpy() | cells.map(lambda v: isinstance(v, str) and not v.strip()).to_numpy(dtype=bool)
     boolean = cells.map(lambda v: isinstance(v, bool)).to_numpy(dtype=bool)
-    values = pd.to_numeric(cells.where(~boolean), errors="coerce").to_numpy(dtype=np.float64)
+    values = pd.to_numeric(cells.where(~boolean & ~_nested(cells)), errors="coerce").to_numpy(dtype=np.float64)
     values = values * definition.scale + definition.offset
     text = ~missing & np.isnan(values)
     infinite = np.isinf(values)
@@ -132,9 +171,16 @@ def _numbers(cells: pd.Series, definition: Column, field) -> tuple[np.ndarray, l
 
 def _texts(cells: pd.Series, definition: Column, field) -> tuple[pd.Series, list[tuple[np.ndarray, str]]]:
     """Cells as stripped text; an empty cell is a fault unless the column is nullable."""
-    texts = cells.map(lambda v: None if pd.isna(v) or not str(v).strip() else str(v).strip()).astype(object)
-    missing = texts.isna().to_numpy()
-    return texts, [] if definition.nullable else [(missing, "missing value")]
+    nested = _nested(cells)
+    flat = cells.where(~nested, "")
+    texts = flat.map(lambda v: None if pd.isna(v) or not str(v).strip() else str(v).strip()).astype(object)
+    faults = [(nested, "not text")]
+    return texts, faults if definition.nullable else [*faults, (texts.isna().to_numpy() & ~nested, "missing value")]
+
+
+def _nested(cells: pd.Series) -> np.ndarray:
+    """Which cells hold a list or the like, as JSON and Parquet can."""
+    return cells.map(lambda v: isinstance(v, list | tuple | dict | set | np.ndarray)).to_numpy(dtype=bool)
 
 
 def _problem(positions, reason: str, column: str, raw: pd.DataFrame) -> pd.DataFrame:
@@ -144,7 +190,7 @@ def _problem(positions, reason: str, column: str, raw: pd.DataFrame) -> pd.DataF
         "row": np.array(positions, dtype=np.int64) + 1,
         "reason": reason.strip(),
         "column": column,
-        "value": [None if pd.isna(v) else str(v) for v in cells],
+        "value": [None if pd.api.types.is_scalar(v) and pd.isna(v) else str(v) for v in cells],
         "raw": [json.dumps(row, ensure_ascii=False, default=str) for row in raw.iloc[positions].to_dict("records")],
     })  # fmt: skip
 

@@ -50,10 +50,14 @@ class QueryError(MatlasError):
     """A question to the store that it can't or won't answer."""
 
 
+def closest(name: object, valid: Iterable[str]) -> str | None:
+    """The valid name most like a misspelt one, if any is."""
+    return next(iter(difflib.get_close_matches(str(name).lower(), sorted(valid), n=1, cutoff=0.5)), None)
+
+
 def nearest(name: object, valid: Iterable[str]) -> str:
     """What was expected in place of a misspelt name: the valid one most like it; where none is, all of them."""
     valid = sorted(valid)
-    close = difflib.get_close_matches(str(name).lower(), valid, n=1, cutoff=0.5)
-    if close:
-        return f"{close[0]!r} (nearest)"
+    if near := closest(name, valid):
+        return f"{near!r} (nearest)"
     return f"one of {valid}" if valid else "none, as none is defined"

@@ -60,6 +60,10 @@ def _evaluate(connection: duckdb.DuckDBPyConnection, frame: pd.DataFrame, sql: s
         raise ConfigError(what, found=str(error).splitlines()[0].split(" Use TRY")[0], do=advice) from error
     finally:
         connection.unregister("clean")
+    if len(result) != len(frame):
+        raise ConfigError(
+            f"{kind} column {name!r} can't be computed", expected=f"{len(frame)} values, one a row", found=len(result)
+        )
     if kind == "flags":
         return result.astype(bool)
     return result.filled(float("nan")) if hasattr(result, "filled") else result

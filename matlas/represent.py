@@ -88,7 +88,10 @@ def pca(features: np.ndarray, *, n_components: int, standardise: bool = True, ra
             do="ask for fewer components",
         )
     if (matrix == matrix[0]).all():
-        raise DataError("features have no variance", expected="rows that differ", found="the same row everywhere")
+        raise DataError(
+            "features have no variance", expected="rows that differ", found="the same row everywhere",
+            do="leave this view out of the study, or give it rows that differ",
+        )  # fmt: skip
     if standardise:
         matrix = StandardScaler().fit_transform(matrix)
     model = PCA(n_components, random_state=random_state)

@@ -136,11 +136,38 @@ def checked(connection: duckdb.DuckDBPyConnection, sql: str) -> Query:
             name = node["function"]["function_name"].lower()
             if name not in _TABLE_FUNCTIONS:
                 raise QueryError(f"function {name} is not allowed in FROM", do="read tables, or files by read_parquet")
-            reads_files |= name in _FILE_FUNCTIONS
+            if name in _FILE_FUNCTIONS:
+                reads_files = True
+                for path in _paths(node["function"]):
+                    _stays_inside(path)
         if kind == "BASE_TABLE":
+            if node["table_name"].lower() == "pg_settings":
+                raise QueryError("settings can't be queried")
+            _stays_inside(node["table_name"])
             relations.add(".".join(node["qualified_name"]["path"]))
         own_names |= {entry["key"] for entry in node.get("cte_map", {}).get("map", [])}
     return Query(f"{explain[1]} {select}" if explain else sql, frozenset(relations - own_names), reads_files)
+
+
+def _paths(function: dict) -> list[str]:
+    """The files that a reader is given: they must be written out, so that they can be checked."""
+    first = (function["arguments"] or [{}])[0].get("expression", {})
+    given = [a["expression"] for a in first["arguments"]] if first.get("function_name") == "list_value" else [first]
+    literals = [path.get("literal", {}) for path in given]
+    if not literals or any(literal.get("kind") != "STRING" for literal in literals):
+        name = function["function_name"]
+        raise QueryError(f"the file of {name} must be written out", expected="a text or a list of texts", found="more")
+    return [literal["text"] for literal in literals]
+
+
+def _stays_inside(path: str) -> None:
+    # behind a linked folder the operating system's `..` is not the textual one that DuckDB checks
+    if ".." in re.split(r"[/\\]", path):
+        raise QueryError(
+            "a query can read the files below the results folder and no other",
+            found=path,
+            do="write the path without '..'",
+        )
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:

@@ -5,7 +5,16 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StringConstraints,
+    model_validator,
+)
 
 NAME = r"^[a-z][a-z0-9_]*$"
 SHA256 = r"^[0-9a-f]{64}$"
@@ -24,7 +33,7 @@ RelativePath = Annotated[str, StringConstraints(min_length=1), AfterValidator(_i
 
 
 class Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 # --- config.yaml ----------------------------------------------------------------------------------------------------
@@ -301,7 +310,7 @@ class Claim(Model):
     says: str
     cites: str
     sql: str
-    expect: bool | float
+    expect: StrictBool | StrictFloat
     tolerance: float = Field(default=0.0, ge=0)
     variant: str = ""
 
@@ -319,6 +328,14 @@ class Study(Model):
     figures: list[Figure] = []
     tables: list[StudyTable] = []
     claims: list[Claim] = []
+
+    @model_validator(mode="after")
+    def _named_once(self):
+        for key in ("views", "representations", "clusterings"):
+            names = [item if isinstance(item, str) else item.name for item in getattr(self, key)]
+            if len(set(names)) < len(names):
+                raise ValueError(f"each of the {key} once")
+        return self
 
 
 class Atlas(Model):

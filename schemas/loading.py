@@ -11,7 +11,7 @@ from typing import Annotated, Union, get_args, get_origin
 import yaml
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from matlas.errors import ConfigError, nearest
+from matlas.errors import ConfigError, closest, nearest
 from schemas.config import (
     CLAIM_ID,
     NAME,
@@ -296,8 +296,8 @@ def _check_dataset(name: str, dataset: Dataset, sources: Mapping[str, Source], w
 
 
 def _maybe(column: str) -> str:
-    near = nearest(column, FIELDS)
-    return f", such as {near}" if near.endswith("(nearest)") else ""
+    near = closest(column, FIELDS)
+    return f", such as {near!r}" if near else ""
 
 
 def _check_view(view: object, views: Mapping, where: str) -> None:
@@ -333,6 +333,11 @@ def _check_study(study: Study, path: Path, datasets: Mapping, views: Mapping, me
             named = getattr(item, key, None) or []
             for column in [named] if isinstance(named, str) else named:
                 _known(column, columns, of_dataset, f"{where}: {key}")
+                if fields[column].dtype not in ("float64", "int64"):
+                    raise ConfigError(
+                        f"column {column!r} can't be drawn", where=f"{where}: {key}", expected="numbers",
+                        found=fields[column].dtype,
+                    )  # fmt: skip
     for claim in study.claims:
         _check_claim(claim, f"{path}: claim {claim.id}: sql")
     names = [item.name for item in [*study.figures, *study.tables]]

@@ -59,17 +59,6 @@ def seed_stability(sweeps: list[Sweep], reference: Sweep) -> pd.DataFrame:
     return _agreement([(other.random_state, other.labels) for other in sweeps], reference.k, reference.labels)
 
 
-def best_k_by_seed(sweeps: Sequence[Sweep]) -> pd.DataFrame:
-    """The k of the largest silhouette for each seed: columns seed (int64), best_k (int64), silhouette (float64)."""
-    return pd.DataFrame(
-        {
-            "seed": [one.random_state for one in sweeps],
-            "best_k": [one.best_k for one in sweeps],
-            "silhouette": [one.silhouette[one.k.index(one.best_k)] for one in sweeps],
-        }
-    )
-
-
 def bootstrap_stability(
     scores: np.ndarray,
     groups: Sequence,

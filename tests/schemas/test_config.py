@@ -229,7 +229,7 @@ UNKNOWN = [
     (DATASETS, "[composition, temperature]", "[compositions]", "unknown column", "alloys: repeats)",
      "'composition' (nearest)", "'compositions'"),
     (DATASETS, "temperature: T", "temprature: T", "column 'temprature' is not in the data dictionary",
-     "alloys: columns", "'temperature' (nearest)"),
+     "alloys: columns", "such as 'temperature'"),
     (DATASETS, "unit: GPa, ", "", "column 'hardness' is not in the data dictionary", "`unit` and `description`"),
     (VIEWS, "of: [fractions]", "of: [fraction]", "unknown view", "fractions_temperature: of)", "'fractions' (nearest)"),
     (VIEWS, "of: [fractions]", "of: [fractions_temperature]", "a joined view can't join another", "_temperature: of)"),

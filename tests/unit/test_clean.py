@@ -1,5 +1,7 @@
 """From raw rows to a clean table and rejects: planted faults are found, and nothing is lost between the two."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -153,3 +155,53 @@ def test_the_sample_spreadsheet_has_the_format_of_the_source_and_is_the_same_eac
     a, b, c = (read_raw(tmp_path / f"{name}.xlsx") for name in "abc")
     pd.testing.assert_frame_equal(a, b)
     assert not a.equals(c) and list(a.columns) == list(c.columns)
+
+
+@pytest.mark.parametrize("first", [True, 1])
+def test_true_and_one_are_told_apart_in_a_workbook_whichever_comes_first(first, tmp_path):
+    cells = [first, True, 1, 0, False]
+    pd.DataFrame({"formula": ["TiC"] * 5, "HV": pd.Series(cells, dtype=object)}).to_excel(
+        tmp_path / "t.xlsx", index=False
+    )
+    clean, rejects = clean_compositions(read_raw(tmp_path / "t.xlsx"), toy())
+    boolean = [i + 1 for i, cell in enumerate(cells) if isinstance(cell, bool)]
+    assert rejects["row"].tolist() == boolean and set(rejects["reason"]) == {"not a number"}
+    assert clean["hardness"].tolist() == [float(c) for c in cells if not isinstance(c, bool)]
+
+
+@pytest.mark.parametrize("header", ["formula,HV,HV", 'formula,"HV","HV "', "formula,formula ,HV"])
+def test_a_header_that_names_a_used_column_twice_is_refused(header, tmp_path):
+    (tmp_path / "t.csv").write_text(f"{header}\nTiC,1,2\n")
+    with pytest.raises(DataError, match="stands twice in the header"):
+        clean_compositions(read_raw(tmp_path / "t.csv"), toy())
+
+
+def test_a_row_with_a_cell_too_many_is_refused_by_its_number(tmp_path):
+    (tmp_path / "t.csv").write_text("formula,HV\nTiC,1\nTiN,2,\n")
+    with pytest.raises(DataError, match=r"row of another length.*row 2.*expected 2 cells.*found 3"):
+        read_raw(tmp_path / "t.csv")
+
+
+def test_nested_cells_are_refused_not_crashed_on(tmp_path):
+    rows = [
+        {"formula": "TiC", "HV": [1], "lab": "a"},
+        {"formula": "TiN", "HV": 1, "lab": ["b"]},
+        {"formula": "VC", "HV": 2, "lab": "c"},
+    ]
+    (tmp_path / "t.json").write_text(json.dumps(rows))
+    columns = {
+        "hardness": {"source": "HV", "unit": "GPa", "description": "h"},
+        "lab": {"source": "lab", "dtype": "string", "description": "l"},
+    }
+    clean, rejects = clean_compositions(read_raw(tmp_path / "t.json"), toy(columns=columns))
+    assert clean["composition"].tolist() == ["VC"]
+    assert rejects[["row", "reason"]].to_numpy().tolist() == [[1, "not a number"], [2, "not text"]]
+
+
+def test_an_empty_table_and_a_missing_sheet_are_named(tmp_path):
+    (tmp_path / "t.csv").write_text("")
+    with pytest.raises(DataError, match="the table is empty"):
+        read_raw(tmp_path / "t.csv")
+    pd.DataFrame({"a": [1]}).to_excel(tmp_path / "t.xlsx", sheet_name="one", index=False)
+    with pytest.raises(DataError, match=r"sheet is missing.*\['one'\].*'two'"):
+        read_raw(tmp_path / "t.xlsx", "two")

@@ -14,7 +14,6 @@ from sklearn.mixture import GaussianMixture
 import matlas.cluster.silhouette as silhouette_module
 from matlas.cluster.silhouette import map_in_threads, silhouette_samples_many, silhouettes
 from matlas.cluster.stability import (
-    best_k_by_seed,
     bootstrap_stability,
     pairwise_ari,
     resample_groups,
@@ -265,14 +264,6 @@ def test_seeds_agree_on_planted_groups_and_not_on_noise(blobs, structureless):
         agreed[name] = table.loc[table["k"] == 5, "ari"].mean()
     assert agreed["planted"] == 1
     assert agreed["noise"] < 0.8
-
-
-def test_the_best_k_of_each_seed_comes_with_its_silhouette(blobs):
-    sweeps = sweep_seeds(blobs[0], [3, 1], algorithm="kmeans", k=[4, 5, 6], n_init=10)
-    table = best_k_by_seed(sweeps)
-    assert table["seed"].tolist() == [3, 1]
-    assert table["best_k"].tolist() == [5, 5]
-    assert table["silhouette"].tolist() == [one.silhouette.max() for one in sweeps]
 
 
 def test_sweeps_of_other_k_are_not_compared(structureless):

@@ -318,3 +318,21 @@ def test_the_nearest_name_is_offered():
     assert nearest("magpi", names) == "did you mean 'features.estm__magpie'?"
     assert nearest("zzz", names) == "one of claims, datasets.estm, features.estm__magpie"
     assert nearest("zzz", [f"table_{i}" for i in range(9)]) == ""
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT * FROM read_csv('{root}/linked/../outside/secret.csv', header = false)",
+        "SELECT * FROM read_csv(['{root}/linked/../secret.csv'])",
+        "SELECT * FROM '{root}/linked/../outside/secret.csv'",
+        "SELECT * FROM read_csv('{root}/linked/.' || './outside/secret.csv')",
+        "SELECT * FROM read_text(getvariable('root') || '/linked/../outside/secret.csv')",
+        "SELECT * FROM pg_settings",
+        "SELECT * FROM pg_catalog.pg_settings",
+    ],
+)
+def test_no_path_steps_out_behind_a_linked_folder_and_no_setting_is_shown(ask, store, sql):
+    with pytest.raises(QueryError) as caught:
+        ask(sql.format(root=store))
+    assert SECRET not in str(caught.value)

@@ -27,11 +27,11 @@ def start(project: Project) -> subprocess.Popen:
     )  # fmt: skip
 
 
-def wait_for_work(project: Project, seconds: float) -> None:
-    """Until the first job has started (its log is there), then `seconds` more."""
-    limit = time.monotonic() + 60
-    while not list((project.folder / "logs").rglob("*.log")) and time.monotonic() < limit:
-        time.sleep(0.05)
+def wait_for_work(project: Project, jobs: int, seconds: float) -> None:
+    """Until that many jobs have started (their logs are there), then `seconds` more."""
+    limit = time.monotonic() + 120
+    while len(list((project.folder / "logs").rglob("*.log"))) < jobs and time.monotonic() < limit:
+        time.sleep(0.02)
     time.sleep(seconds)
 
 
@@ -54,7 +54,7 @@ def content(project: Project) -> dict[str, str]:
 def test_after_ctrl_c_or_sigterm_the_same_command_completes(how, repository, tmp_path, built):
     project = fresh_project(repository, tmp_path / "project")
     process = start(project)
-    wait_for_work(project, 4)
+    wait_for_work(project, jobs=6, seconds=0.5)
     if how is signal.SIGINT:
         os.killpg(process.pid, how)  # a terminal sends Ctrl-C to the whole foreground group
     else:
@@ -68,23 +68,17 @@ def test_after_ctrl_c_or_sigterm_the_same_command_completes(how, repository, tmp
 
 @pytest.mark.parametrize("attempt", range(KILLS))
 def test_after_kill_9_at_a_random_moment_unlock_and_the_same_command_complete(attempt, repository, tmp_path, built):
-    moment = random.Random(attempt).uniform(0.0, 25.0)
+    chance = random.Random(attempt)
     project = fresh_project(repository, tmp_path / "project")
     process = start(project)
-    wait_for_work(project, moment)
-    finished = process.poll() is not None
+    wait_for_work(project, jobs=chance.randint(1, 14), seconds=chance.uniform(0.0, 1.5))
+    assert process.poll() is None, "the run was over before it could be killed"
     process.kill()  # Snakemake alone: its jobs live on as orphans and may still finish
     process.wait()
     visible_files_are_whole(project)
     unlocked = project.snakemake("--unlock")
     assert unlocked.returncode == 0, unlocked.stdout + unlocked.stderr
     run = project.snakemake()
-    assert run.returncode == 0, f"killed after {moment:.1f} s (finished: {finished})\n{run.stdout}{run.stderr}"
+    assert run.returncode == 0, run.stdout + run.stderr
     visible_files_are_whole(project)
     assert content(project) == content(built)
-    assert not list(project.results.rglob("*.tmp.parquet")) or orphans_are_gone(project)
-
-
-def orphans_are_gone(project: Project) -> bool:
-    """A file left by a killed orphan is hidden and never under a final name."""
-    return all(p.name.startswith(".") for p in project.results.rglob("*.tmp.*"))

@@ -1,0 +1,70 @@
+"""Claims: the verdict's arithmetic, and SQL that does not answer the question."""
+
+import duckdb
+import pytest
+
+from matlas.claims import measure, verdict
+from matlas.errors import ConfigError
+from matlas.sandbox import lock
+
+
+def claim(sql: str, expect=1.0, tolerance=0.0) -> dict:
+    return {"id": "a", "variant": "", "says": "s", "cites": "c", "sql": sql, "expect": expect, "tolerance": tolerance}
+
+
+@pytest.fixture
+def catalog(tmp_path):
+    with duckdb.connect() as connection:
+        connection.execute("CREATE TABLE t AS SELECT range AS n FROM range(10)")
+        lock(connection, tmp_path)
+        yield connection
+
+
+def evaluate(catalog, *arguments, **options) -> dict:
+    (row,) = measure(catalog, [claim(*arguments, **options)], "study", simulated=False, skipped=None).to_dict("records")
+    return row
+
+
+def test_a_number_within_the_tolerance_is_reproduced_and_beyond_it_contradicted(catalog):
+    row = evaluate(catalog, "SELECT avg(n), 'of ten' AS detail FROM t", expect=4.4, tolerance=0.1)
+    assert (row["measured"], row["verdict"], row["detail"]) == (4.5, "reproduced", "of ten")
+    assert evaluate(catalog, "SELECT avg(n) FROM t", expect=4.4, tolerance=0.09)["verdict"] == "contradicted"
+
+
+@pytest.mark.parametrize(
+    ("sql", "expected"), [("SELECT max(n) = 9 FROM t", "reproduced"), ("SELECT false", "contradicted")]
+)
+def test_a_statement_is_true_or_false(catalog, sql, expected):
+    row = evaluate(catalog, sql, expect=True)
+    assert (row["verdict"], row["quantity"]) == (expected, "true or false")
+
+
+def test_simulated_data_never_reproduce_and_a_skipped_source_is_not_evaluated(catalog):
+    assert verdict(1.0, 1.0, 0.0, simulated=True) == "agrees on simulated data"
+    assert verdict(2.0, 1.0, 0.0, simulated=True) == "differs on simulated data"
+    skipped = measure(catalog, [claim("SELECT 1")], "study", simulated=False, skipped="ore").iloc[0]
+    assert skipped["verdict"] == "not evaluated" and "ore" in skipped["detail"]
+
+
+@pytest.mark.parametrize(
+    ("sql", "expect", "words"),
+    [
+        ("SELECT n FROM t", 1.0, "one row"),
+        ("SELECT n FROM t WHERE n > 99", 1.0, "no rows"),
+        ("SELECT NULL", 1.0, "no value"),
+        ("SELECT 'one'", 1.0, "wrong type"),
+        ("SELECT DATE '2020-01-01'", 1.0, "wrong type"),
+        ("SELECT INTERVAL 1 DAY", 1.0, "wrong type"),
+        ("SELECT [1]", 1.0, "wrong type"),
+        ("SELECT 1", True, "wrong type"),
+        ("SELECT true", 1.0, "wrong type"),
+        ("SELECT 'nan'::DOUBLE", 1.0, "no finite number"),
+        ("SELECT m FROM t", 1.0, '"m" not found'),
+        ("WITH x AS (COPY (SELECT 1) TO 'made.csv') SELECT 1", 1.0, "only read"),
+        ("SELECT count(*) FROM read_text('/etc/hostname')", 1.0, "hostname"),
+    ],
+)
+def test_sql_that_does_not_give_one_value_of_the_right_type_is_refused_by_the_claims_name(catalog, sql, expect, words):
+    with pytest.raises(ConfigError, match=words) as caught:
+        evaluate(catalog, sql, expect=expect)
+    assert "claim a" in str(caught.value)
