@@ -74,7 +74,7 @@ def check_packages(lock: Path) -> Check:
 
 
 def configured_mirror(project: Path) -> str | None:
-    from schemas.loading import read_yaml
+    from schemas.strict_yaml import read_yaml
 
     try:
         return read_yaml(project / "config" / "config.yaml").get("mirror")

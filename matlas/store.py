@@ -28,7 +28,7 @@ from matlas.lineage import PROJECT
 from matlas.retrieval import join_views
 from matlas.sandbox import MEMORY_LIMIT, checked, nearest, open_catalog, run_query
 from matlas.tables import SHOWN_FAILURES, table_info
-from schemas.loading import read_yaml
+from schemas.strict_yaml import read_yaml
 
 CATALOG = "matlas.duckdb"
 VIEWS = PROJECT / "config" / "views.yaml"

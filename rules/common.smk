@@ -1,4 +1,3 @@
-import re
 import sys
 import time
 from pathlib import Path
@@ -15,21 +14,6 @@ except ConfigError as error:
 
 
 STARTED = time.time()
-
-
-def refuse_names_of_rules(studies):
-    """A study is a target by its name, so it can't bear the name of a rule."""
-    files = Path(workflow.basedir, "rules").glob("*.smk")
-    taken = {"all"}.union(*(re.findall(r"^rule (\w+):", f.read_text(), re.M) for f in files))
-    for study in studies:
-        if study in taken or study.startswith("figures_"):
-            where = f"config/studies/{study}.yaml"
-            raise WorkflowError(
-                f"study {study!r} has the name of a rule ({where}). Rename the file."
-            )
-
-
-refuse_names_of_rules(ATLAS.studies)
 
 
 def print_failures():

@@ -8,7 +8,6 @@ from pathlib import Path
 from types import UnionType
 from typing import Annotated, Union, get_args, get_origin
 
-import yaml
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from matlas.errors import ConfigError, closest, nearest
@@ -30,6 +29,7 @@ from schemas.config import (
     View,
 )
 from schemas.fields import FIELDS
+from schemas.strict_yaml import read_yaml
 from schemas.table import Field
 from schemas.tables.dataset import IDENTITY, dataset_schema
 
@@ -47,6 +47,7 @@ def load_atlas(settings: Mapping, root: Path = Path(".")) -> Atlas:
     views = _parse_each(View, config / "views.yaml")
     methods = _parse(Methods, read_yaml(config / "methods.yaml"), config / "methods.yaml")
     files = _study_files(config / "studies")
+    _names_of_rules_are_refused(files, root / "rules")
     for key, names, what, valid in (
         ("studies", checked.studies or [], "study", files),
         ("sample_sources", checked.sample_sources, "source", sources),
@@ -72,25 +73,6 @@ def load_atlas(settings: Mapping, root: Path = Path(".")) -> Atlas:
     return Atlas(settings=checked, sources=sources, datasets=datasets, views=views, methods=methods, studies=chosen)
 
 
-def read_yaml(path: Path) -> dict:
-    """A YAML mapping; ConfigError for a missing file, broken YAML, a key given twice, or anything but a mapping."""
-    if not path.is_file():
-        raise ConfigError("configuration file is missing", where=path)
-    try:
-        value = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark else ""
-        found = str(getattr(error, "problem", error)).removeprefix("found ")
-        raise ConfigError("not valid YAML", where=f"{path}{line}", found=found) from error
-    except UnicodeDecodeError as error:
-        raise ConfigError("not UTF-8 text", where=path, found=error) from error
-    if not isinstance(value, dict):
-        found = "nothing" if value is None else f"a {type(value).__name__}"
-        raise ConfigError("not a mapping", where=path, expected="`key: value` lines", found=found)
-    return value
-
-
 def _study_files(folder: Path) -> dict[str, Path]:
     for path in folder.glob("*.yml"):
         raise ConfigError("a study file ends in .yaml", where=path, do=f"rename it to {path.stem}.yaml")
@@ -100,19 +82,12 @@ def _study_files(folder: Path) -> dict[str, Path]:
     return found
 
 
-class _StrictLoader(yaml.SafeLoader):
-    """Safe YAML in which a key may stand only once."""
-
-    def construct_mapping(self, node, deep=False):
-        seen = []
-        for key_node, _ in node.value:
-            if key_node.tag == "tag:yaml.org,2002:merge":  # `<<: *anchor`
-                continue
-            key = self.construct_object(key_node, deep=True)
-            if key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} given twice", key_node.start_mark)
-            seen.append(key)
-        return super().construct_mapping(node, deep)
+def _names_of_rules_are_refused(files: Mapping[str, Path], rules: Path) -> None:
+    """A study is a target by its name, so it can't bear the name of a rule."""
+    taken = {"all"}.union(*(re.findall(r"^rule (\w+):", f.read_text(encoding="utf-8"), re.M) for f in rules.glob("*")))
+    for study, path in files.items():
+        if study in taken or study.startswith("figures_"):
+            raise ConfigError("the study has the name of a rule", where=path, found=repr(study), do="rename the file")
 
 
 def _parse(model, value: object, where: object, above: tuple[str, ...] = ()):

@@ -324,6 +324,16 @@ def test_a_file_that_is_not_utf8_is_named(load, tmp_path):
         load_atlas({}, tmp_path)
 
 
+@pytest.mark.parametrize("name", ["all", "figures_heat", "clean_ores"])
+def test_a_study_with_the_name_of_a_rule_is_refused(load, tmp_path, name):
+    load()
+    (tmp_path / "rules").mkdir()
+    (tmp_path / "rules" / "clean.smk").write_text("rule clean_ores:\n    output:\n")
+    (tmp_path / "config/studies" / f"{name}.yaml").write_text(TREE[OWN].replace("name: mine", "name: other"))
+    with pytest.raises(ConfigError, match=rf"name of a rule.*{name}.yaml.*[Rr]ename the file"):
+        load_atlas({}, tmp_path)
+
+
 @pytest.mark.parametrize(
     ("name", "message"), [("other.yml", "rename it to other"), ("My-study.yaml", "a lower-case letter")]
 )

@@ -10,7 +10,8 @@ from matlas.clean import clean_compositions, read_raw
 from matlas.errors import DataError
 from matlas.simulate.thermoelectrics import BAD_ROWS, thermoelectrics, write_thermoelectrics
 from schemas.config import Dataset
-from schemas.loading import load_atlas, read_yaml
+from schemas.loading import load_atlas
+from schemas.strict_yaml import read_yaml
 
 
 @pytest.fixture(scope="module")
