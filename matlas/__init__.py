@@ -9,6 +9,7 @@ acquire       original sources: mirror, download, verification
 unpack        archives, with path and size checks
 composition   formulas to element amounts; reduced formula, chemical family
 expressions   columns that configuration computes by SQL
+delimited     CSV and TSV files as they stand
 clean         raw tables to validated datasets and rejects
 features/     feature views: element tables, composition kernels
 represent     projections of views (PCA)

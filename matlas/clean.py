@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import logging
 from pathlib import Path
@@ -19,6 +18,7 @@ from matlas.composition import (
     parse_formulas,
     reduced_formulas,
 )  # fmt: skip
+from matlas.delimited import read_rows
 from matlas.errors import DataError
 from matlas.expressions import add_columns
 from schemas.config import Column, Dataset
@@ -48,7 +48,7 @@ def read_raw(path: str | Path, sheet: str | None = None) -> pd.DataFrame:
         raise DataError("file is missing", where=path, do="check `path` in the study file")
     try:
         raw = reader(path, sheet)
-    except (ValueError, KeyError, OSError, BadZipFile, csv.Error) as error:
+    except (ValueError, KeyError, OSError, BadZipFile) as error:
         raise DataError("can't read the table", where=path, found=error, do="check the format and the sheet") from error
     raw.columns = [str(c).strip() for c in raw.columns]
     return raw
@@ -69,15 +69,8 @@ def _workbook(path: Path, sheet: str | None) -> pd.DataFrame:
 
 
 def _delimited(path: Path, delimiter: str) -> pd.DataFrame:
-    """Cells as text, an empty one as missing; every row must be as long as the header."""
-    with open(path, newline="", encoding="utf-8-sig") as handle:
-        rows = [row for row in csv.reader(handle, delimiter=delimiter, strict=True) if row]
-    for number, row in enumerate(rows[1:], start=1):
-        if len(row) != len(rows[0]):
-            raise DataError(
-                "row of another length", where=f"{path}, row {number}", expected=f"{len(rows[0])} cells, as the header",
-                found=len(row), do="quote cells that hold the delimiter",
-            )  # fmt: skip
+    """Cells as text, an empty one as missing."""
+    rows = read_rows(path, delimiter)
     return _frame(path, rows[:1] + [[cell if cell != "" else None for cell in row] for row in rows[1:]])
 
 

@@ -251,10 +251,15 @@ def _featurised(file: Path, column: str | None, views: list[str], results: Path)
     """The rows of a CSV, as text that stays as it stands, followed by the features of their formulas."""
     import pandas as pd
 
+    from matlas.delimited import read_rows
     from matlas.sandbox import nearest
     from matlas.store import featurize_formulas
 
-    header, *rows = _read_csv(file)
+    if not file.is_file():
+        raise QueryError("no such file", where=file)
+    header, *rows = read_rows(file) or [[]]
+    if not header:
+        raise QueryError("the file is empty", where=file, expected="a header and one row a compound")
     column = column or next((c for c in header if c.lower() in ("formula", "composition")), None)
     if column is None:
         expected = "a column formula or composition, or --formula-column"
@@ -267,27 +272,6 @@ def _featurised(file: Path, column: str | None, views: list[str], results: Path)
     if doubled := [name for name in names if names.count(name) > 1]:
         raise QueryError(f"column {doubled[0]!r} would stand in the result twice", where=file, do="rename it")
     return pd.concat([given, features], axis=1)
-
-
-def _read_csv(file: Path) -> list[list[str]]:
-    """Header and rows, all of the header's length; empty lines don't count. pandas would guess types, take NaN (sodium
-    nitride) for a missing value, and a row that is too long for one with a label."""
-    import csv
-
-    if not file.is_file():
-        raise QueryError("no such file", where=file)
-    try:
-        with open(file, newline="", encoding="utf-8-sig") as handle:
-            rows = [row for row in csv.reader(handle, strict=True) if row]
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise QueryError("not a CSV file in UTF-8", where=file, found=error, do="save it as CSV (UTF-8)") from error
-    if not rows:
-        raise QueryError("the file is empty", where=file, expected="a header and one row a compound")
-    for number, row in enumerate(rows[1:], start=1):
-        if len(row) != len(rows[0]):
-            where, expected = f"{file}, row {number}", f"{len(rows[0])} values as in the header"
-            raise QueryError("row of another length", where=where, expected=expected, found=len(row))
-    return rows
 
 
 def _write(table, format: Format | None, output: Path | None, force: bool, limit: int = 50, units=None) -> None:

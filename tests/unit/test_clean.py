@@ -179,7 +179,7 @@ def test_a_header_that_names_a_used_column_twice_is_refused(header, tmp_path):
 
 def test_a_row_with_a_cell_too_many_is_refused_by_its_number(tmp_path):
     (tmp_path / "t.csv").write_text("formula,HV\nTiC,1\nTiN,2,\n")
-    with pytest.raises(DataError, match=r"row of another length.*row 2.*expected 2 cells.*found 3"):
+    with pytest.raises(DataError, match=r"row of another length.*row 2.*expected 2 values as in the header.*found 3"):
         read_raw(tmp_path / "t.csv")
 
 
