@@ -19,6 +19,7 @@ include: "rules/clean.smk"
 include: "rules/featurize.smk"
 include: "rules/represent.smk"
 include: "rules/cluster.smk"
+include: "rules/evaluate.smk"
 include: "rules/figure.smk"
 include: "rules/claim.smk"
 include: "rules/report.smk"
@@ -28,7 +29,7 @@ wildcard_constraints:
     source=one_of(ATLAS.sources),
     dataset=one_of(ATLAS.datasets),
     view=one_of(ATLAS.views),
-    representation=one_of(ATLAS.methods.representations),
+    representation=one_of(REPRESENTATIONS | ATLAS.methods.maps),
     clustering=one_of(ATLAS.methods.clusterings),
     study=one_of(ATLAS.studies),
 

@@ -28,7 +28,7 @@ from matlas.lineage import Lineage, digest
 from matlas.sandbox import literal, lock
 from matlas.tables import TableInfo, table_info
 from schemas.table import TableSchema
-from schemas.tables.analysis import AGREEMENT, CLAIMS, METRICS
+from schemas.tables.analysis import AGREEMENT, CLAIMS, CONDITIONS, CONTINGENCY, INSPECTIONS, METRICS, SCORES
 
 _S, _I, _F, _B = pa.string(), pa.int64(), pa.float64(), pa.bool_()
 REGISTRY = {
@@ -45,7 +45,9 @@ REGISTRY = {
     "simulated": {"table_name": _S, "simulated": _B},
     "files": {"table_name": _S, "path": _S, "content_hash": _S},
     "studies": {"study": _S, "dataset": _S, "view": _S, "representation": _S, "method": _S},
-    "jobs": {"rule": _S, "wildcards": _S, "startup_s": _F, "work_s": _F, "peak_rss_mb": _F, "finished": _S},
+    "jobs": {
+        "rule": _S, "wildcards": _S, "startup_s": _F, "work_s": _F, "peak_rss_mb": _F, "finished": _S, "notes": _S,
+    },
 }  # fmt: skip
 
 # Each view of the main schema: the schema of the tables that it is made of, and the SQL over all of them ({rows}).
@@ -62,7 +64,10 @@ RELATIONS = {
         "SELECT dataset, view, representation, method AS clustering, k, metric, value, seed, split FROM {rows} "
         "WHERE k IS NOT NULL",
     ),
-    "agreement": (AGREEMENT, "SELECT * FROM {rows}"),
+    **{
+        schema.layer: (schema, "SELECT * FROM {rows}")
+        for schema in (AGREEMENT, SCORES, CONTINGENCY, CONDITIONS, INSPECTIONS)
+    },
 }
 _SQL_TYPES = {"float64": "DOUBLE", "int64": "BIGINT", "bool": "BOOLEAN", "string": "VARCHAR"}
 
@@ -89,7 +94,7 @@ def build_catalog(
 ) -> None:
     """Write the catalog to a new file and swap it in: a reader sees the old one or the new one, whole.
 
-    tables : Parquet files below `root`; studies : {name: {dataset, views, representations, clusterings}};
+    tables : Parquet files below `root`; studies : {name: {dataset, views, spaces, maps, clustered}};
     joined_views : {view: {of, columns}}; logs : the folder of job logs, for `registry.jobs`.
     Only footers are read. Raises DataError for a missing table, or two tables of one name.
     """
@@ -258,13 +263,16 @@ def _registry(tables: Iterable[_Table], studies: Mapping[str, Mapping], logs: Pa
         for name, content_hash in lineage.inputs.items():
             rows["lineage"].append({"table_name": table.name, "input": name, "input_hash": content_hash})
     for study, parts in studies.items():
-        for view in parts["views"]:
-            for representation in parts["representations"]:
-                space = {"study": study, "dataset": parts["dataset"], "view": view, "representation": representation}
-                methods = [representation, *parts["clusterings"]]
-                rows["studies"] += [{**space, "method": method} for method in methods]
+        spaces = [(view, method, method) for view, method in [*parts["spaces"], *parts["maps"]]]
+        rows["studies"] += [
+            {"study": study, "dataset": parts["dataset"], "view": v, "representation": r, "method": m}
+            for v, r, m in [*spaces, *parts["clustered"]]
+        ]
     if logs is not None:
-        rows["jobs"] = [{**cost, "wildcards": json.dumps(cost["wildcards"])} for cost in read_costs(Path(logs))]
+        rows["jobs"] = [
+            {**cost, "wildcards": json.dumps(cost["wildcards"]), "notes": json.dumps(cost["notes"])}
+            for cost in read_costs(Path(logs))
+        ]
     return rows
 
 

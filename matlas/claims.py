@@ -15,19 +15,30 @@ from schemas.tables.analysis import CLAIMS
 
 
 def measure(
-    catalog: duckdb.DuckDBPyConnection, claims: Sequence[Mapping], study: str, *, simulated: bool, skipped: str | None
+    catalog: duckdb.DuckDBPyConnection,
+    claims: Sequence[Mapping],
+    study: str,
+    *,
+    simulated: bool,
+    skipped: str | None,
+    left_out: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
-    """Each claim with its measured value and verdict, as schema CLAIMS has it.
+    """Each claim with its measured value and verdict, as schema CLAIMS has it; one with variants once for each.
 
-    claims : definitions (schemas.config.Claim as plain values); simulated : the tables hold generated data, so no
-    verdict speaks about the publication; skipped : the source that the settings leave out: nothing is evaluated.
+    claims : definitions (schemas.config.studies.Claim as plain values); simulated : the tables hold generated data, so
+    no verdict speaks about the publication; skipped : the source that the settings leave out: nothing is evaluated;
+    left_out : {view: source of its weights that the settings leave out}, whose variants are not evaluated.
     Raises ConfigError for a claim whose SQL fails or does not return one row with one value.
     """
     rows = []
-    for claim in claims:
-        measured, detail = (None, f"source {skipped} was left out") if skipped else _evaluate(catalog, claim, study)
+    for claim, variant in [(c, v) for c in claims for v in c["variants"] or [""]]:
+        missing = skipped or (left_out or {}).get(variant)
+        measured, detail = (
+            (None, f"source {missing} was left out") if missing else _evaluate(catalog, claim, variant, study)
+        )
         rows.append({
-            **{name: claim[name] for name in ("id", "variant", "says", "cites", "tolerance")},
+            **{name: claim[name] for name in ("id", "says", "cites", "tolerance")},
+            "variant": variant,
             "study": study,
             "expected": float(claim["expect"]),
             "measured": measured,
@@ -49,14 +60,15 @@ def verdict(measured: float | None, expected: float, tolerance: float, *, simula
     return "reproduced" if agrees else "contradicted"
 
 
-def _evaluate(catalog: duckdb.DuckDBPyConnection, claim: Mapping, study: str) -> tuple[float, str]:
-    where = f"study {study}, claim {claim['id']}"
+def _evaluate(catalog: duckdb.DuckDBPyConnection, claim: Mapping, variant: str, study: str) -> tuple[float, str]:
+    where = f"study {study}, claim {claim['id']}" + (f", variant {variant}" if variant else "")
+    sql = claim["sql"].replace("{variant}", variant)
     try:
-        checked(catalog, claim["sql"])
+        checked(catalog, sql)
     except QueryError as error:
         raise ConfigError("the SQL of a claim can't run", where=where, found=error) from error
     try:
-        result = catalog.execute(claim["sql"])
+        result = catalog.execute(sql)
         names = [column[0] for column in result.description]
         rows = result.fetchmany(2)
     except duckdb.Error as error:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from matlas.errors import ConfigError
-from schemas.config import Derived
+from schemas.config.datasets import Derived
 
 _CLOSED = dict.fromkeys(
     ("enable_external_access", "autoinstall_known_extensions", "autoload_known_extensions"), "false"

@@ -39,3 +39,13 @@ def sha256_of(path: str | os.PathLike) -> str:
     """Hex sha256 of a file's bytes."""
     with open(path, "rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def sha256_of_folder(folder: str | os.PathLike) -> str:
+    """Hex sha256 of a folder's content: over the sorted lines "<sha256>  <path>" of its files, hidden ones left out."""
+    folder, digest = Path(folder), hashlib.sha256()
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        name = path.relative_to(folder)
+        if not any(part.startswith(".") for part in name.parts):
+            digest.update(f"{sha256_of(path)}  {name.as_posix()}\n".encode())
+    return digest.hexdigest()

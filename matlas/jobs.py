@@ -12,13 +12,13 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from matlas.errors import MatlasError
-from matlas.files import sha256_of
+from matlas.files import sha256_of, sha256_of_folder
 from matlas.lineage import Lineage, digest, now, versions
 
 log = logging.getLogger("matlas")
@@ -26,7 +26,7 @@ COST_MARK = "cost "
 FAILURE_MARK = "failed: "
 _FAILURE_LINE = re.compile(rf"^\d\d:\d\d:\d\d ERROR {FAILURE_MARK}(.*)$", re.MULTILINE)
 _COST_LINE = re.compile(r"^[\d:]+ INFO " + COST_MARK + r"(\{.*\})$", re.MULTILINE)
-_UNHASHED = ("code",)
+_UNHASHED = ("code", "files")  # "files" holds times of files, which say nothing about their content
 _THREAD_VARIABLES = (
     "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS",
 )  # fmt: skip
@@ -43,6 +43,7 @@ class Job:
     wildcards: Any
     log: str
     settings: dict
+    notes: dict = field(default_factory=dict)  # what else the job measured of itself, for its line of cost
 
     @cached_property
     def lineage(self) -> Lineage:
@@ -57,7 +58,7 @@ class Job:
                 inputs[_short(path, self.settings)] = info.content_hash
                 simulated |= info.lineage.simulated
             else:
-                inputs[_short(path, self.settings)] = sha256_of(path)[:16]
+                inputs[_short(path, self.settings)] = (sha256_of_folder if path.is_dir() else sha256_of)(path)[:16]
         spec = params.get("spec")
         seed = spec.get("random_state") if isinstance(spec, dict) else None
         return Lineage(inputs, self.params.get("code", ""), digest(params), seed, simulated, versions())
@@ -91,6 +92,7 @@ def run(main: Callable[[Job], None], snakemake: Any) -> None:
         "work_s": round(time.perf_counter() - started, 3),
         "peak_rss_mb": round(peak_rss_mb(), 1),
         "finished": now(),
+        "notes": job.notes,
     }
     log.info("%s%s", COST_MARK, json.dumps(cost))
 
@@ -102,7 +104,7 @@ def read_costs(logs: Path) -> list[dict]:
     for path in sorted(logs.rglob("*.log")):
         marked = _COST_LINE.findall(path.read_text(encoding="utf-8", errors="replace"))
         if marked:
-            costs.append(json.loads(marked[-1]))
+            costs.append({"notes": {}, **json.loads(marked[-1])})  # logs of earlier versions have none
     return costs
 
 

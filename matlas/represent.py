@@ -1,8 +1,8 @@
-"""Linear representations of a feature view: principal components of standardised columns."""
+"""Representations of a feature view: as it is, by its principal components, or as a 2-D map (matlas.maps)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,25 +16,25 @@ _ROWS_AT_ONCE = 4096  # rows reconstructed at a time, so that wide views (pixels
 
 
 @dataclass(frozen=True)
-class Projection:
-    """Principal components of n rows with p features.
+class Representation:
+    """n rows with p features in a space of d dimensions.
 
-    scores : (n, d) coordinates of the rows; loadings : (d, p) unit vectors, one principal axis a row;
-    explained_variance_ratio : (d,) shares of the total variance, largest first;
-    reconstruction_error : (n,) mean over the p columns of the squared residual that the d components leave in a row,
-    in standardised units (in squared feature units without standardisation).
+    scores : (n, d) coordinates of the rows; records : metrics (schema METRICS) of the space. Where the space is linear
+    loadings : (d, p) unit vectors, one principal axis a row; reconstruction_error : (n,) mean over the p columns of
+    the squared residual that the d components leave in a row, in units of the preprocessed features. Otherwise None.
     """
 
     scores: np.ndarray
-    loadings: np.ndarray
-    explained_variance_ratio: np.ndarray
-    reconstruction_error: np.ndarray
+    records: list[dict]
+    loadings: np.ndarray | None = None
+    reconstruction_error: np.ndarray | None = None
 
     def scores_frame(self, entities: pd.Index) -> pd.DataFrame:
         """Scores as `representation_schema` has them; entities : (n,) keys in the order of the rows."""
         frame = pd.DataFrame(self.scores, columns=[f"z_{i}" for i in range(self.scores.shape[1])])
         frame.insert(0, entities.name, entities)
-        return frame.assign(reconstruction_error=self.reconstruction_error)
+        rebuilt = self.reconstruction_error is not None
+        return frame.assign(reconstruction_error=self.reconstruction_error) if rebuilt else frame
 
     def loadings_frame(self, features: Sequence[str]) -> pd.DataFrame:
         """Loadings as schema LOADINGS has them; features : (p,) column names of the view."""
@@ -70,30 +70,43 @@ def finite_matrix(values: np.ndarray, what: str) -> np.ndarray:
     return matrix
 
 
-def pca(features: np.ndarray, *, n_components: int, standardise: bool = True, random_state: int = 0) -> Projection:
-    """Project rows onto the first principal components of their (standardised) columns.
+def preprocessed(features: np.ndarray, *, normalise: bool = False, standardise: bool = False) -> np.ndarray:
+    """Features (n, p) with rows of unit length if `normalise`, then columns of zero mean and unit variance if
+    `standardise` (a constant column becomes zero).
 
-    features : (n, p) finite numbers; n_components : d, at most min(n, p); standardise : give each column zero mean and
-    unit variance first (a constant column becomes zero); random_state : used by the randomised solver that
-    scikit-learn picks for large matrices. The sign of each component makes its largest loading positive.
-    Raises DataError for NaN or infinity, for fewer rows or columns than components, and for features without variance.
-    Source: Pearson 1901; scikit-learn's PCA.
+    Raises DataError for NaN or infinity, for features without variance, and for a row of zeros that has no direction.
     """
     matrix = finite_matrix(features, "features")
-    if not 1 <= n_components <= min(matrix.shape):
-        raise DataError(
-            "the number of components does not fit the features",
-            expected=f"1 to {min(matrix.shape)} for {matrix.shape[0]} rows and {matrix.shape[1]} columns",
-            found=n_components,
-            do="ask for fewer components",
-        )
     if (matrix == matrix[0]).all():
         raise DataError(
             "features have no variance", expected="rows that differ", found="the same row everywhere",
             do="leave this view out of the study, or give it rows that differ",
         )  # fmt: skip
-    if standardise:
-        matrix = StandardScaler().fit_transform(matrix)
+    if normalise:
+        lengths = np.linalg.norm(matrix, axis=1)
+        if not lengths.all():
+            raise DataError(
+                "rows of zeros have no direction", expected="rows that are not zero",
+                found=f"{int((lengths == 0).sum())} of {len(matrix)}", do="use a representation without normalise",
+            )  # fmt: skip
+        matrix = matrix / lengths[:, None]
+    return StandardScaler().fit_transform(matrix) if standardise else matrix
+
+
+def identity(matrix: np.ndarray) -> Representation:
+    """The preprocessed features themselves."""
+    return Representation(matrix, _records({"n_features": matrix.shape[1]}, None))
+
+
+def pca(matrix: np.ndarray, *, n_components: int, random_state: int = 0) -> Representation:
+    """Rows on the first principal components of their columns.
+
+    matrix : (n, p) preprocessed features; n_components : d, at most min(n, p); random_state : used by the randomised
+    solver that scikit-learn picks for large matrices. The sign of each component makes its largest loading positive.
+    records : width of the input, share of variance kept in all and by each component, mean reconstruction error.
+    Raises DataError for fewer rows or columns than components. Source: Pearson 1901; scikit-learn's PCA.
+    """
+    _fits(n_components, matrix)
     model = PCA(n_components, random_state=random_state)
     scores = model.fit_transform(matrix)
     signs = np.sign(model.components_[np.arange(n_components), np.abs(model.components_).argmax(axis=1)])
@@ -101,25 +114,54 @@ def pca(features: np.ndarray, *, n_components: int, standardise: bool = True, ra
     for start in range(0, len(matrix), _ROWS_AT_ONCE):
         rows = slice(start, start + _ROWS_AT_ONCE)
         error[rows] = ((matrix[rows] - model.inverse_transform(scores[rows])) ** 2).mean(axis=1)
-    return Projection(scores * signs, model.components_ * signs[:, None], model.explained_variance_ratio_, error)
-
-
-def projection_metrics(projection: Projection, seed: int) -> list[dict]:
-    """Records for `matlas.metrics`: width of the input, share of variance kept in all and by each component, and mean
-    reconstruction error."""
-    shares = projection.explained_variance_ratio
+    shares = model.explained_variance_ratio_
     values = {
-        "n_features": projection.loadings.shape[1],
+        "n_features": matrix.shape[1],
         "explained_variance_ratio": shares.sum(),
         **{f"explained_variance_ratio_{i}": share for i, share in enumerate(shares)},
-        "reconstruction_error": projection.reconstruction_error.mean(),
+        "reconstruction_error": error.mean(),
     }
+    return Representation(scores * signs, _records(values, random_state), model.components_ * signs[:, None], error)
+
+
+def map_in_two_dimensions(
+    matrix: np.ndarray, *, algorithm: str, n_components: int, random_state: int, **options
+) -> Representation:
+    """A 2-D map of the first principal components (all columns where there are no more than n_components).
+
+    records : width of the input and trustworthiness of the map with respect to the preprocessed features.
+    """
+    from matlas.maps import MAPS, trustworthiness_of  # t-SNE and UMAP take seconds to import
+
+    d = min(n_components, *matrix.shape)
+    start = pca(matrix, n_components=d, random_state=random_state).scores if d < matrix.shape[1] else matrix
+    places = MAPS[algorithm](start, random_state=random_state, **options)
+    values = {"n_features": matrix.shape[1], "trustworthiness": trustworthiness_of(matrix, places, random_state)}
+    return Representation(places, _records(values, random_state))
+
+
+def fit(
+    features: np.ndarray, *, algorithm: str, normalise: bool = False, standardise: bool = False, **parameters
+) -> Representation:
+    """The representation that config/methods.yaml describes: features are preprocessed, `algorithm` does the rest."""
+    matrix = preprocessed(features, normalise=normalise, standardise=standardise)
+    if algorithm in ALGORITHMS:
+        return ALGORITHMS[algorithm](matrix, **parameters)
+    return map_in_two_dimensions(matrix, algorithm=algorithm, **parameters)
+
+
+def _fits(n_components: int, matrix: np.ndarray) -> None:
+    if not 1 <= n_components <= min(matrix.shape):
+        raise DataError(
+            "the number of components does not fit the features",
+            expected=f"1 to {min(matrix.shape)} for {matrix.shape[0]} rows and {matrix.shape[1]} columns",
+            found=n_components,
+            do="ask for fewer components",
+        )
+
+
+def _records(values: Mapping[str, float], seed: int | None) -> list[dict]:
     return [{"metric": name, "value": float(value), "seed": seed} for name, value in values.items()]
 
 
-def fit(features: np.ndarray, *, algorithm: str, **parameters) -> Projection:
-    """The representation that config/methods.yaml describes: `algorithm` picks the function, the rest is its own."""
-    return ALGORITHMS[algorithm](features, **parameters)
-
-
-ALGORITHMS = {"pca": pca}
+ALGORITHMS = {"identity": identity, "pca": pca}

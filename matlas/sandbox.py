@@ -173,12 +173,15 @@ def _stays_inside(path: str) -> None:
 def nearest(name: str, valid: Iterable[str]) -> str:
     """Advice for a misspelt name: the valid one that resembles it most, or all of them while they are few."""
     valid = sorted(valid)
-    close = difflib.get_close_matches(name, valid, n=1, cutoff=0.6)
-    # a name given without its schema or dataset: the rest is what was misspelt
-    ends = {re.split(r"\.|__", v)[-1]: v for v in valid}
-    close = close or [ends[end] for end in difflib.get_close_matches(name.split(".")[-1], ends, n=1, cutoff=0.6)]
-    if close:
-        return f"did you mean {close[0]!r}?"
+
+    def resemblance(candidate: str) -> float:
+        # a name given without its schema or dataset: the rest is what was misspelt
+        ends = name.split(".")[-1], re.split(r"\.|__", candidate)[-1]
+        return max(difflib.SequenceMatcher(None, *pair).ratio() for pair in ((name, candidate), ends))
+
+    close = max(valid, key=resemblance, default=None)
+    if close and resemblance(close) >= 0.6:
+        return f"did you mean {close!r}?"
     return f"one of {', '.join(valid)}" if 0 < len(valid) <= 8 else ""
 
 

@@ -257,7 +257,7 @@ def _composition_views(views: Sequence[str]) -> dict[str, dict]:
     """{stored view: definition} of views that formulas alone suffice for."""
     from pydantic import TypeAdapter, ValidationError
 
-    from schemas.config import JoinedView, View
+    from schemas.config.views import JoinedView, View
 
     defined = read_yaml(VIEWS)
     found = {}
@@ -270,6 +270,8 @@ def _composition_views(views: Sequence[str]) -> dict[str, dict]:
         except ValidationError as error:
             first = error.errors()[0]
             raise ConfigError(first["msg"], where=f"{VIEWS}: {view}", found=first["input"]) from error
+        if definition.kind == "image":
+            raise QueryError(f"view {view} is of images", expected="a view of compositions", found="formulas")
         if not isinstance(definition, JoinedView):
             found[view] = definition.model_dump()
         elif definition.columns:

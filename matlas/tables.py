@@ -121,6 +121,13 @@ def read_table(path: str | PathLike, columns: list[str] | None = None) -> pd.Dat
     return frame
 
 
+def read_keyed(path: str | PathLike, columns: list[str] | None = None) -> tuple[dict[str, str], pd.DataFrame]:
+    """The attributes of a table, and its columns (all, or some) indexed by the first column of its key."""
+    info = table_info(path)
+    wanted = None if columns is None else [info.key[0], *columns]
+    return info.attributes, read_table(path, wanted).set_index(info.key[0])
+
+
 def table_info(path: str | PathLike) -> TableInfo:
     """Read a table's footer. Raises DataError when the file is absent or was not written by `write_table`."""
     path = Path(path)

@@ -44,12 +44,32 @@ rule unpack_source:
         mem_mb=500,
         runtime=30,
     params:
+        name=lambda w: w.source,
         file=lambda w: spec(ATLAS.sources[w.source].files[w.file]),
         code=code_of("acquire/unpack_source.py"),
     message:
         "Unpacking {wildcards.file} of source {wildcards.source}"
     script:
         "../workflow_scripts/acquire/unpack_source.py"
+
+
+use rule unpack_source as unpack_dataset with:
+    input:
+        lambda w: ATLAS.datasets[w.dataset].path,
+    output:
+        directory("<results>/unpacked/{dataset}"),
+    log:
+        "<logs>/acquire/{dataset}.unpack.log",
+    benchmark:
+        "<benchmarks>/acquire/{dataset}.unpack.tsv"
+    wildcard_constraints:
+        dataset=one_of(name for name, d in ATLAS.datasets.items() if d.path and d.kind == "image"),
+    params:
+        name=lambda w: w.dataset,
+        file=lambda w: own_archive(ATLAS.datasets[w.dataset].path),
+        code=code_of("acquire/unpack_source.py"),
+    message:
+        "Unpacking dataset {wildcards.dataset}"
 
 
 rule simulate_source:

@@ -22,3 +22,31 @@ rule clean_compositions:
         "Cleaning dataset {wildcards.dataset}"
     script:
         "../workflow_scripts/clean/clean_compositions.py"
+
+
+rule clean_images:
+    input:
+        folder=lambda w: image_folder(w.dataset),
+        labels=lambda w: label_table(w.dataset),
+    output:
+        clean="<results>/datasets/{dataset}.parquet",
+        rejects="<results>/rejects/{dataset}.parquet",
+    log:
+        "<logs>/clean/{dataset}.log",
+    benchmark:
+        "<benchmarks>/clean/{dataset}.tsv"
+    wildcard_constraints:
+        dataset=one_of(name for name, d in ATLAS.datasets.items() if d.kind == "image"),
+    threads: 2
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        spec=lambda w: spec(ATLAS.datasets[w.dataset]),
+        simulated=lambda w: is_simulated(w.dataset),
+        files=lambda w: fingerprint_of(w.dataset),
+        code=code_of("clean/clean_images.py"),
+    message:
+        "Cleaning dataset {wildcards.dataset}"
+    script:
+        "../workflow_scripts/clean/clean_images.py"

@@ -4,17 +4,21 @@ rule cluster_representation:
         dataset="<results>/datasets/{dataset}.parquet",
     output:
         labels="<results>/clusters/{dataset}/{view}/{representation}/{clustering}.parquet",
+        reruns="<results>/reruns/{dataset}/{view}/{representation}/{clustering}.parquet",
         metrics="<results>/metrics/clustering/{dataset}/{view}/{representation}/{clustering}.parquet",
     log:
         "<logs>/cluster/{dataset}/{view}/{representation}/{clustering}.log",
     benchmark:
         "<benchmarks>/cluster/{dataset}/{view}/{representation}/{clustering}.tsv"
+    wildcard_constraints:
+        representation=one_of(REPRESENTATIONS),
     threads: 2
     resources:
         mem_mb=2000,
         runtime=60,
     params:
         spec=lambda w: spec(ATLAS.methods.clusterings[w.clustering]),
+        resampled_by=lambda w: ATLAS.datasets[w.dataset].resampled_by,
         runtime=spec(ATLAS.settings.runtime),
         code=code_of("cluster/cluster_representation.py"),
     message:
@@ -25,7 +29,7 @@ rule cluster_representation:
 
 rule compare_clusterings:
     input:
-        lambda w: [t for t in tables_of(w.study) if t.startswith("<results>/clusters/")],
+        lambda w: tables_in(w.study, "clusters"),
     output:
         "<results>/agreement/{study}.parquet",
     log:

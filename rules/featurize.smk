@@ -42,3 +42,64 @@ rule featurize_compositions:
         "Computing view {wildcards.view} of {wildcards.dataset}"
     script:
         "../workflow_scripts/featurize/featurize_compositions.py"
+
+
+rule featurize_pixels:
+    input:
+        dataset="<results>/datasets/{dataset}.parquet",
+        images=lambda w: image_folder(w.dataset),
+    output:
+        features="<results>/features/{dataset}/{view}.parquet",
+        altered="<results>/altered/{dataset}/{view}.parquet",
+    log:
+        "<logs>/featurize/{dataset}/{view}.log",
+    benchmark:
+        "<benchmarks>/featurize/{dataset}/{view}.tsv"
+    wildcard_constraints:
+        view=one_of(n for n, v in ATLAS.views.items() if getattr(v, "features", "") == "pixels"),
+    threads: 2
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        spec=lambda w: spec(ATLAS.views[w.view]),
+        white_level=lambda w: ATLAS.datasets[w.dataset].white_level,
+        runtime=spec(ATLAS.settings.runtime),
+        code=code_of("featurize/featurize_pixels.py"),
+    message:
+        "Computing view {wildcards.view} of {wildcards.dataset}"
+    script:
+        "../workflow_scripts/featurize/featurize_pixels.py"
+
+
+# One pass through the network gives the pooled output of each stage, the last of which is the view itself.
+rule embed_images:
+    input:
+        dataset="<results>/datasets/{dataset}.parquet",
+        images=lambda w: image_folder(w.dataset),
+        weights=lambda w: weights_file(w.view),
+    output:
+        features=[f"<results>/features/{{dataset}}/{{view}}{stage}.parquet" for stage in STAGES],
+        altered=[f"<results>/altered/{{dataset}}/{{view}}{stage}.parquet" for stage in STAGES],
+    log:
+        "<logs>/featurize/{dataset}/{view}.log",
+    benchmark:
+        "<benchmarks>/featurize/{dataset}/{view}.tsv"
+    wildcard_constraints:
+        view=one_of(n for n, v in ATLAS.views.items() if getattr(v, "features", "") == "network"),
+    threads: 2
+    resources:
+        mem_mb=3000,
+        runtime=120,
+        gpu=1,
+    params:
+        spec=lambda w: spec(ATLAS.views[w.view]),
+        white_level=lambda w: ATLAS.datasets[w.dataset].white_level,
+        source=lambda w: about_source(ATLAS.views[w.view].weights),
+        simulated=lambda w: ATLAS.views[w.view].weights in ATLAS.settings.sample_sources,
+        runtime=spec(ATLAS.settings.runtime),
+        code=code_of("featurize/embed_images.py"),
+    message:
+        "Embedding the images of {wildcards.dataset} with {wildcards.view}"
+    script:
+        "../workflow_scripts/featurize/embed_images.py"

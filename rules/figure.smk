@@ -5,7 +5,8 @@ for study in ATLAS.studies:
         name:
             f"figures_{study}"
         input:
-            tables_of(study),
+            tables=tables_of(study),
+            images=images_of(study),
         output:
             [
                 (
@@ -26,6 +27,10 @@ for study in ATLAS.studies:
         params:
             study=study,
             title=ATLAS.studies[study].title,
+            label=ATLAS.studies[study].evaluation.label,
+            described_by=ATLAS.datasets[ATLAS.dataset_of(study)].described_by,
+            white_level=getattr(ATLAS.datasets[ATLAS.dataset_of(study)], "white_level", None),
+            restrictions=restrictions_of(study),
             figures=[spec(f) for f in ATLAS.studies[study].figures],
             tables=[spec(t) for t in ATLAS.studies[study].tables],
             code=code_of("figure/draw_figures.py"),

@@ -14,7 +14,13 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from schemas.config import Dataset, Methods, Name, Settings, Source, Study, View
+from schemas.config.base import Name
+from schemas.config.datasets import Dataset
+from schemas.config.methods import Methods
+from schemas.config.settings import Settings
+from schemas.config.sources import Source
+from schemas.config.studies import Study
+from schemas.config.views import View
 from schemas.fields import FIELDS
 from schemas.table import Field
 

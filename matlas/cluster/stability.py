@@ -61,7 +61,7 @@ def seed_stability(sweeps: list[Sweep], reference: Sweep) -> pd.DataFrame:
 
 def bootstrap_stability(
     scores: np.ndarray,
-    groups: Sequence,
+    groups: Sequence | None,
     reference: Sweep,
     *,
     n_bootstrap: int,
@@ -71,16 +71,17 @@ def bootstrap_stability(
 ) -> pd.DataFrame:
     """Adjusted Rand index to the reference labels after resampling whole groups, at each k of the reference.
 
-    scores : (n, d) the rows that `reference` clustered; groups : (n,) the group of each row (its compound), never
-    missing; options : as given to the reference sweep (n_init, covariance_type, init_params). Each bootstrap draws as
-    many groups as there are, with replacement, refits on their rows, and labels *all* rows by the refitted model
-    (nearest centroid, or largest responsibility). Rows of one compound are near copies of one another: resampling rows
-    would put copies of most of them into every sample and make any clustering look stable.
+    scores : (n, d) the rows that `reference` (kmeans or gmm) clustered; groups : (n,) the group of each row (its
+    compound), never missing; None where no row is a near copy of another, so that single rows are drawn; options : as
+    given to the reference sweep (n_init, covariance_type, init_params). Each bootstrap draws as many groups as there
+    are, with replacement, refits on their rows, and labels *all* rows by the refitted model (nearest centroid, or
+    largest responsibility). Rows of one compound are near copies of one another: resampling rows would put copies of
+    most of them into every sample and make any clustering look stable.
     Returns columns k, seed (random_state + 0 … n_bootstrap - 1, which repeats that one bootstrap), ari.
     Raises DataError for missing groups, lengths that differ, and a resample with fewer rows than clusters.
     """
     scores = finite_matrix(scores, "scores")
-    groups = np.asarray(groups, dtype=object)
+    groups = np.arange(len(scores)) if groups is None else np.asarray(groups, dtype=object)
     if not len(scores) == len(groups) == len(reference.labels):
         raise DataError(
             "scores, groups and reference are not of the same rows",

@@ -7,19 +7,31 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy.spatial.distance import cdist
 
+from matlas.cluster.reruns import reruns_frame
 from matlas.cluster.stability import bootstrap_stability, pairwise_ari, seed_stability
-from matlas.cluster.sweep import Sweep, sweep_seeds
+from matlas.cluster.sweep import NOISE, Sweep, sweep_seeds
 from matlas.errors import DataError
 
 
 @dataclass(frozen=True)
 class Clustering:
-    """A reference sweep of n rows, and records (schema METRICS) of it and of its reruns."""
+    """A reference sweep of n rows, the sweeps of other seeds, and records (schema METRICS) of all of them.
+
+    distance : (n,) to the centroid of the row's cluster at the best k; of a noise row to the nearest centroid, NaN
+    where there is no cluster.
+    """
 
     sweep: Sweep
-    distance: np.ndarray  # (n,) to the centroid of the row's cluster at the best k
+    others: list[Sweep]
+    distance: np.ndarray
     records: list[dict]
+
+    @property
+    def swept(self) -> tuple[int, ...]:
+        """The cluster numbers that were asked for; none for hdbscan, which finds its own."""
+        return () if self.sweep.algorithm == "hdbscan" else self.sweep.k
 
     @property
     def n_responsibilities(self) -> int:
@@ -31,44 +43,59 @@ class Clustering:
         frame = pd.DataFrame(
             {entities.name: entities, "cluster": self.sweep.labels[:, best], "distance": self.distance}
         )
-        columns = {f"k_{k}": self.sweep.labels[:, i] for i, k in enumerate(self.sweep.k)}
+        columns = {f"k_{k}": self.sweep.labels[:, i] for i, k in enumerate(self.swept)}
         columns |= {f"responsibility_{i}": self.sweep.responsibilities[:, i] for i in range(self.n_responsibilities)}
         return pd.concat([frame, pd.DataFrame(columns)], axis=1)
+
+    def reruns_frame(self, entities: pd.Index) -> pd.DataFrame:
+        """Labels of every seed at every k, `seed_<s>_k_<k>` after the key, the reference first; seed 0 stands for
+        an algorithm without a seed. entities : (n,) keys in the order of the scores."""
+        return reruns_frame(
+            entities,
+            [
+                (sweep.random_state or 0, k, sweep.labels[:, i])
+                for sweep in (self.sweep, *self.others)
+                for i, k in enumerate(sweep.k)
+            ],
+        )
 
 
 def cluster(
     scores: np.ndarray,
-    groups: Sequence,
+    groups: Sequence | None,
     *,
     algorithm: str,
-    k: Sequence[int],
-    random_state: int,
-    stability: Mapping,
+    k: Sequence[int] = (),
+    random_state: int = 0,
+    stability: Mapping | None = None,
     **options,
 ) -> Clustering:
     """Cluster scores (n, d) at each k, once for the labels, and again with other seeds and on bootstrap samples of
-    `groups` (n,) as `stability` asks (seeds, bootstraps); options go to the algorithm (matlas.cluster.sweep)."""
-    seeds = [random_state + i for i in range(max(1, stability["seeds"]))]
-    reference, *others = sweeps = sweep_seeds(scores, seeds, algorithm=algorithm, k=k, **options)
+    `groups` (n,) (None: of single rows) as `stability` asks (seeds, bootstraps; None: neither); k, random_state and
+    options go to the algorithm (matlas.cluster.sweep)."""
+    n_seeds, n_bootstrap = (0, 0) if stability is None else (stability["seeds"], stability["bootstraps"])
+    seeds = [random_state + i for i in range(max(1, n_seeds))]
+    reference, *others = sweep_seeds(scores, seeds, algorithm=algorithm, k=k, **options)
     records = _sweep_metrics(reference)
-    if stability["seeds"]:
-        records += [record for other in sweeps for record in _sweep_metrics(other, split="seed")]
+    if n_seeds:
+        records += [record for sweep in (reference, *others) for record in _sweep_metrics(sweep, split="seed")]
         records += _agreement_metrics(seed_stability(others, reference), "seed")
-    if stability["bootstraps"]:
+    if n_bootstrap:
         drawn = bootstrap_stability(
-            scores, groups, reference, n_bootstrap=stability["bootstraps"], random_state=random_state, **options
+            scores, groups, reference, n_bootstrap=n_bootstrap, random_state=random_state, **options
         )
         records += _agreement_metrics(drawn, "bootstrap")
     best = reference.k.index(reference.best_k)
-    distance = np.linalg.norm(scores - reference.centers[best][reference.labels[:, best]], axis=1)
-    return Clustering(reference, distance, records)
+    distance = _centroid_distance(scores, reference.centers[best], reference.labels[:, best])
+    return Clustering(reference, others, distance, records)
 
 
 def agreement(labelings: Sequence[tuple[Mapping[str, str], pd.DataFrame]], study: str) -> pd.DataFrame:
     """Adjusted Rand index between every two labelings of the same clustering method, as schema AGREEMENT has it.
 
     labelings : (attributes, labels) of each clustering table, indexed by the entity key; attributes name view,
-    representation and clustering. Raises DataError when two tables are not about the same entities.
+    representation and clustering. A method that asks for no number of clusters, so has no columns k_<k>, is left out.
+    Raises DataError when two tables are not about the same entities.
     """
     rows = []
     for method in sorted({about["clustering"] for about, _ in labelings}):
@@ -81,23 +108,38 @@ def agreement(labelings: Sequence[tuple[Mapping[str, str], pd.DataFrame]], study
             for column in labels.columns[labels.columns.str.fullmatch(r"k_\d+")]:
                 columns.append((about["view"], about["representation"], int(column[2:])))
                 stack.append(labels[column].to_numpy())
+        if not stack:
+            continue
         ari = pairwise_ari(np.stack(stack, axis=1))
         for i, j in zip(*np.triu_indices(len(columns), k=1), strict=True):
             rows.append((study, method, *columns[i], *columns[j], ari[i, j]))
     names = ["study", "clustering", "view_a", "representation_a", "k_a", "view_b", "representation_b", "k_b", "ari"]
-    return pd.DataFrame(rows, columns=names)
+    # an empty table has its types too
+    return pd.DataFrame(rows, columns=names).astype({"k_a": "int64", "k_b": "int64", "ari": "float64"})
+
+
+def _centroid_distance(scores: np.ndarray, centers: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    noise = labels == NOISE
+    distance = np.full(len(scores), np.nan)
+    distance[~noise] = np.linalg.norm(scores[~noise] - centers[labels[~noise]], axis=1)
+    if len(centers):
+        distance[noise] = cdist(scores[noise], centers).min(axis=1)
+    return distance
 
 
 def _sweep_metrics(sweep: Sweep, split: str = "all") -> list[dict]:
-    """Silhouette, inertia or BIC at each k, and the best k."""
+    """Silhouette, inertia or BIC at each k, and the best k; of hdbscan the share of noise too."""
     records = [
         {"k": k, "metric": metric, "value": value, "seed": sweep.random_state, "split": split}
         for metric in ("silhouette", "inertia", "bic")
         for k, value in zip(sweep.k, getattr(sweep, metric), strict=True)
         if not np.isnan(value)
     ]
-    best = {"metric": "best_k", "value": sweep.best_k, "seed": sweep.random_state, "split": split}
-    return [*records, best]
+    overall = {"best_k": sweep.best_k}
+    if sweep.algorithm == "hdbscan":
+        overall["noise_share"] = float((sweep.labels == NOISE).mean())
+    overall = [{"metric": m, "value": v, "seed": sweep.random_state, "split": split} for m, v in overall.items()]
+    return [*records, *overall]
 
 
 def _agreement_metrics(agreement: pd.DataFrame, split: str) -> list[dict]:

@@ -2,12 +2,18 @@
 
 study_data   what the tables of a study hold, loaded once
 parameters   what a figure asks for, checked against the data
-style        one look: colour-blind safe palette, sizes, names, the SAMPLE DATA mark
+style        one look: colour-blind safe palette, sizes, names, the SAMPLE DATA mark, what must be said of weights
 labels       places for labels that don't cover one another
+classes      true classes, and colours that clusters share with them
 sweeps       cluster_sweep, seed_spread
 agreement    agreement
-maps         cluster_map, property_map
+maps         cluster_map, label_map, property_map
 properties   property_trend, property_boxes
+scores       score_summary, score_by_stage
+contingency  contingency
+effects      condition_effects, sensitivity
+recall       outlier_recall
+sheets       image_examples, exemplars, outliers
 ranking      cluster_ranking
 draw         the kinds by name
 """

@@ -14,10 +14,12 @@ from matlas.figures.study_data import StudyData
 from matlas.figures.style import INK, PALETTE, count, listed, page
 
 BIN = 0.05
+APART = 3  # spaces that are drawn apart; pairs of more are pooled, or there would be dozens of panels
 
 
 def agreement(spec: Mapping, data: StudyData) -> tuple[Figure, pd.DataFrame]:
-    """Adjusted Rand index as histogram with every value below it, and as cumulative share; medians marked.
+    """Adjusted Rand index as histogram with every value below it, and as cumulative share; medians marked. Of more than
+    APART spaces all pairs between two are one group, and all pairs within one another.
 
     The table: group, comparison (between or within), clustering, both sides' view, representation and k, ari.
     """
@@ -77,10 +79,13 @@ def _groups(data: StudyData, clustering: str) -> pd.DataFrame:
     side_a = list(zip(pairs["view_a"], pairs["representation_a"], strict=True))
     side_b = list(zip(pairs["view_b"], pairs["representation_b"], strict=True))
     within = np.array([a == b for a, b in zip(side_a, side_b, strict=True)], dtype=bool)
-    names = [
-        f"Within {data.space_name(a)}" if same else f"Between {data.space_name(a)} and {data.space_name(b)}"
-        for a, b, same in zip(side_a, side_b, within, strict=True)
-    ]
+    if len({*side_a, *side_b}) > APART:
+        names = ["Within one view" if same else "Between two views" for same in within]
+    else:
+        names = [
+            f"Within {data.space_name(a)}" if same else f"Between {data.space_name(a)} and {data.space_name(b)}"
+            for a, b, same in zip(side_a, side_b, within, strict=True)
+        ]
     table = pairs.drop(columns="study").assign(comparison=np.where(within, "within", "between"))
     table.insert(0, "group", names)
     table = table[within | (pairs["k_a"] == pairs["k_b"])]

@@ -3,29 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
+from matplotlib.figure import Figure
 
-from matlas.errors import ConfigError
+from matlas.errors import ConfigError, nearest
 from matlas.figures.agreement import agreement
-from matlas.figures.maps import cluster_map, property_map
-from matlas.figures.parameters import nearest
+from matlas.figures.contingency import contingency
+from matlas.figures.effects import condition_effects, sensitivity
+from matlas.figures.maps import cluster_map, label_map, property_map
+from matlas.figures.parameters import left_out, narrowed
 from matlas.figures.properties import property_boxes, property_trend
 from matlas.figures.ranking import cluster_ranking
+from matlas.figures.recall import outlier_recall
+from matlas.figures.scores import score_by_stage, score_summary
+from matlas.figures.sheets import exemplars, image_examples, outliers
 from matlas.figures.study_data import StudyData
-from matlas.figures.style import look, save
+from matlas.figures.style import listed, look, page, save
 from matlas.figures.sweeps import cluster_sweep, seed_spread
 from matlas.files import atomic_path
 
 FIGURES: dict[str, Callable] = {
     "cluster_sweep": cluster_sweep,
     "cluster_map": cluster_map,
+    "label_map": label_map,
     "property_map": property_map,
     "property_trend": property_trend,
     "property_boxes": property_boxes,
     "agreement": agreement,
     "seed_spread": seed_spread,
+    "score_summary": score_summary,
+    "contingency": contingency,
+    "score_by_stage": score_by_stage,
+    "condition_effects": condition_effects,
+    "sensitivity": sensitivity,
+    "outlier_recall": outlier_recall,
+    "image_examples": image_examples,
+    "exemplars": exemplars,
+    "outliers": outliers,
 }
 TABLES: dict[str, Callable] = {"cluster_ranking": cluster_ranking}
 
@@ -33,20 +50,40 @@ TABLES: dict[str, Callable] = {"cluster_ranking": cluster_ranking}
 def draw(spec: Mapping, data: StudyData, svg: Path, csv: Path) -> None:
     """Draw one figure of a study: a self-contained SVG, and the CSV of what it shows.
 
-    spec : name, kind and the parameters of the kind (schemas.config.Figure). Equal data give equal bytes. Raises
-    ConfigError for an unknown kind, a parameter that the kind needs and does not get, or an unknown column.
+    spec : name, kind and the parameters of the kind (schemas.config.studies.Figure). Equal data give equal bytes. A
+    figure none of whose views is there, because the source of their weights is left out, is a page that says so.
+    Raises ConfigError for an unknown kind, a parameter that the kind needs and does not get, or an unknown column.
     """
     function = _kind(spec, FIGURES, "figure")
     with look(f"{data.study}/{spec['name']}"):
-        figure, table = function(spec, data)
+        figure, table = _drawn(function, spec, data)
         with atomic_path(svg) as temporary:
             save(figure, temporary, f"{data.title}: {spec['name']}")
     _write_csv(table, data, csv)
 
 
 def tabulate(spec: Mapping, data: StudyData, csv: Path) -> None:
-    """Write one table of a study as CSV; spec as in schemas.config.StudyTable, errors as in `draw`."""
-    _write_csv(_kind(spec, TABLES, "table")(spec, data), data, csv)
+    """Write one table of a study as CSV; spec as in schemas.config.studies.StudyTable, errors as in `draw`."""
+    _write_csv(_kind(spec, TABLES, "table")(spec, narrowed(spec, data)), data, csv)
+
+
+def _drawn(function: Callable, spec: Mapping, data: StudyData) -> tuple[Figure, pd.DataFrame]:
+    if missing := left_out(spec, data):
+        return _not_drawn(missing, data)
+    data = narrowed(spec, data)
+    figure, table = function(spec, data)
+    views = {view for column in ("view", "view_a", "view_b") if column in table for view in table[column]}
+    shown = {view: said for view, said in data.restrictions.items() if view in views}
+    if shown != data.restrictions:  # which views a figure shows is known once it is drawn; its foot speaks of no others
+        figure, table = function(spec, replace(data, restrictions=shown))
+    return figure, table
+
+
+def _not_drawn(views: list[str], data: StudyData) -> tuple[Figure, pd.DataFrame]:
+    notes = [f"This run has no {listed(views)}: the source of the weights is left out."]
+    figure, axes = page(replace(data, restrictions={}), "Not drawn: the views are left out", notes, panel=(6.4, 0.3))
+    axes[0, 0].set_axis_off()
+    return figure, pd.DataFrame({"view": views, "drawn": False})
 
 
 def _kind(spec: Mapping, kinds: Mapping[str, Callable], what: str) -> Callable:

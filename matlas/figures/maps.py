@@ -1,4 +1,5 @@
-"""Entities on the first two components of their space, coloured by cluster or by a property."""
+"""Entities on the first two components of their space or on a map of their view, coloured by cluster, by true class
+or by a property."""
 
 from __future__ import annotations
 
@@ -11,9 +12,20 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from matlas.errors import DataError
+from matlas.figures.classes import class_handles, class_numbers, cluster_numbers
 from matlas.figures.labels import spread_boxes
-from matlas.figures.parameters import clustered_spaces, clustering_of, column, mapped_spaces, share
-from matlas.figures.study_data import SpaceKey, StudyData
+from matlas.figures.parameters import (
+    at_k,
+    clustered_spaces,
+    clustering_of,
+    column,
+    labels_of,
+    map_of,
+    mapped_spaces,
+    share,
+    true_classes,
+)
+from matlas.figures.study_data import NOISE, Space, SpaceKey, StudyData, in_words
 from matlas.figures.style import (
     COLOUR_MAP,
     FAINT,
@@ -23,6 +35,7 @@ from matlas.figures.style import (
     colour,
     count,
     extent,
+    listed,
     marker,
     number,
     page,
@@ -30,51 +43,94 @@ from matlas.figures.style import (
     settle,
 )  # fmt: skip
 
-_PANEL = (4.8, 4.3)
+_PANEL, _SMALL_PANEL = (4.8, 4.3), (3.9, 3.6)
 _NO_EVIDENCE = "Two components are a view of the space, not evidence for groups."
+_NO_EVIDENCE_OF_MAP = "A 2-D map is not evidence for groups: sizes and distances in it mean little."
 
 
 def cluster_map(spec: Mapping, data: StudyData) -> tuple[Figure, pd.DataFrame]:
-    """Scores coloured by cluster; centroids labelled with the cluster's most common dominant element.
+    """Scores, or places on `map`, coloured by cluster; centroids labelled with the cluster's most common description.
 
-    The table: view, representation, clustering, mark (entity or centroid), the key (empty for a centroid), cluster,
-    dominant_element, z_0, z_1. A centroid is the mean of the scores of its rows.
+    The table: view, representation, clustering, map (where there is one), mark (entity or centroid), the key (empty
+    for a centroid), cluster, the column that describes the entities, z_0, z_1. A centroid is the mean of the scores,
+    or places, of its rows; noise has none.
     """
     clustering = clustering_of(spec, data)
-    spaces = mapped_spaces(spec, data, clustered_spaces(data, clustering))
-    tables = {space: _cluster_table(data, space, clustering) for space in spaces}
-    numbers = {data.space_name(s): str(t["cluster"].nunique()) for s, t in tables.items()}
-    title = f"Clusters on the first two components: {by_space(numbers)}"
+    places = _places(spec, data, clustered_spaces(data, clustering))
+    labelings = {space: labels_of(spec, data, space, clustering) for space in places}
+    tables = {space: _cluster_table(spec, data, space, places[space], labelings[space], clustering) for space in places}
+    numbers = {data.space_name(s): str(labels[labels != NOISE].nunique()) for s, labels in labelings.items()}
+    title = f"Clusters on {_where(spec)}: {by_space(numbers)}"
     notes = [
-        f"{clustering} at its best K, on {count(len(data.entities), 'row')}. Labels: cluster and its most common "
-        f"dominant element, at the mean of its rows. {_NO_EVIDENCE}"
+        f"{at_k(data, clustering, spec.get('k'))}, on {count(len(data.entities), 'row')}. Labels: cluster"
+        + (f" and its most common {in_words(data.described_by)}" if data.described_by else "")
+        + ", at the mean of its rows."
+        + (" A cluster has the colour of the class that it stands for." if class_numbers(data) else "")
+        + (" Grey: noise, in no cluster." if any((labels == NOISE).any() for labels in labelings.values()) else "")
+        + f" {_no_evidence(spec)}"
     ]
-    figure, axes = page(data, title, notes, columns=len(spaces), panel=_PANEL)
+    figure, axes = page(data, title, notes, columns=len(places), panel=_panel(places))
     drawn = []
     for ax, (space, table) in zip(axes[0], tables.items(), strict=True):
         points, centroids = table[table["mark"] == "entity"], table[table["mark"] == "centroid"]
-        for shape, of_shape in points.groupby(points["cluster"].map(marker), sort=False):
-            colours = of_shape["cluster"].map(colour)
-            ax.scatter(of_shape["z_0"], of_shape["z_1"], c=colours, marker=shape, **_dots(len(points)))
+        numbered = cluster_numbers(data, labelings[space])
+        _scatter(ax, points["z_0"], points["z_1"], points["cluster"].map(numbered))
         for row in centroids.itertuples():
-            ax.plot(row.z_0, row.z_1, marker=marker(row.cluster), ms=6, color=colour(row.cluster), mec=INK, mew=1.2)
-        _component_axes(ax, data, space)
-        names = data.cluster_names(data.labels(space, clustering))
-        drawn.append((ax, centroids, names))
+            at = numbered[row.cluster]
+            ax.plot(row.z_0, row.z_1, marker=marker(at), ms=6, color=colour(at), mec=INK, mew=1.2)
+        _axes_of(ax, data, space, places[space])
+        drawn.append((ax, centroids, data.cluster_names(labelings[space]), numbered))
     settle(figure)
-    for ax, centroids, names in drawn:
-        _label(figure, ax, centroids, names)
+    for ax, centroids, names, numbered in drawn:
+        if len(centroids):
+            _label(figure, ax, centroids, names, numbered)
     return figure, pd.concat(tables.values(), ignore_index=True)
 
 
-def property_map(spec: Mapping, data: StudyData) -> tuple[Figure, pd.DataFrame]:
-    """Scores coloured by a property up to its quantile.
+def label_map(spec: Mapping, data: StudyData) -> tuple[Figure, pd.DataFrame]:
+    """Places of the entities on `map`, coloured by true class; a panel a view.
 
-    The table: view, representation, the key, z_0, z_1, property, value, shown (the value, clipped at the quantile).
+    The table: view, map, trustworthiness, the key, label (empty where the class is not known), z_0, z_1.
+    """
+    classes, maps = true_classes(spec, data), map_of(spec, data)
+    labels = data.entities[data.label]
+    unknown = int(labels.isna().sum())
+    trust = [space.trustworthiness for space in maps.values()]
+    title = f"True classes on {_where(spec)}, which was made without them"
+    notes = [
+        f"{count(len(labels), 'row')}. Trustworthiness is 1 where neighbours on the map are neighbours in the view; "
+        f"here {_range(trust)}. " + (f"Grey: {count(unknown, 'row')} without a class. " if unknown else "")
+        + _NO_EVIDENCE_OF_MAP
+    ]  # fmt: skip
+    figure, axes = page(data, title, notes, columns=len(maps), panel=_panel(maps), legend=class_handles(classes))
+    tables = []
+    for ax, (view, space) in zip(axes[0], maps.items(), strict=True):
+        _scatter(ax, space.scores["z_0"], space.scores["z_1"], labels.map(classes).fillna(NOISE).astype(int))
+        _axes_of(ax, data, (view, str(spec["map"])), space)
+        tables.append(
+            pd.DataFrame(
+                {
+                    "view": view, "map": spec["map"], "trustworthiness": space.trustworthiness,
+                    data.key: data.entities[data.key], "label": labels, "z_0": space.scores["z_0"],
+                    "z_1": space.scores["z_1"],
+                }
+            )
+        )  # fmt: skip
+    return figure, pd.concat(tables, ignore_index=True)
+
+
+def property_map(spec: Mapping, data: StudyData) -> tuple[Figure, pd.DataFrame]:
+    """Scores, or places on `map`, coloured by a property up to its quantile.
+
+    The table: view, representation (or the map), the key, z_0, z_1, property, value, shown (the value, clipped at the
+    quantile).
     """
     name = column(spec, "property", data)
     quantile = share(spec, "quantile", 1.0)
-    spaces = mapped_spaces(spec, data, data.spaces)
+    if spec.get("map"):
+        places = {(view, str(spec["map"])): space for view, space in map_of(spec, data).items()}
+    else:
+        places = _places(spec, data, data.spaces)
     values = data.entities[name].astype(float)
     if values.isna().all():
         raise DataError(f"property {name!r} has no values", where=f"study {data.study}, {spec['name']}")
@@ -82,19 +138,19 @@ def property_map(spec: Mapping, data: StudyData) -> tuple[Figure, pd.DataFrame]:
     shown = values.clip(upper=top)
     clipped, missing = int((values > top).sum()), int(values.isna().sum())
     words = property_name(data, name)
-    title = f"{property_name(data, name, start=True)} of each row on the first two components"
+    title = f"{property_name(data, name, start=True)} of each row on {_where(spec)}"
     notes = [
         "Large values are drawn last. "
         + (f"Colours end at the {100 * quantile:g} % quantile; {count(clipped, 'row')} above. " if clipped else "")
         + (f"Grey: {count(missing, 'row')} without {words}. " if missing else "")
-        + _NO_EVIDENCE
+        + _no_evidence(spec)
     ]
-    figure, axes = page(data, title, notes, columns=len(spaces), panel=_PANEL)
+    figure, axes = page(data, title, notes, columns=len(places), panel=_panel(places))
     low = float(values.min())
     scale = Normalize(low, top) if top > low else Normalize(low - 0.5, low + 0.5)
     tables = []
-    for ax, space in zip(axes[0], spaces, strict=True):
-        scores = data.spaces[space].scores
+    for ax, (space, place) in zip(axes[0], places.items(), strict=True):
+        scores = place.scores
         tables.append(
             pd.DataFrame(
                 {
@@ -111,7 +167,7 @@ def property_map(spec: Mapping, data: StudyData) -> tuple[Figure, pd.DataFrame]:
             scores["z_0"].iloc[order], scores["z_1"].iloc[order], c=shown.iloc[order], cmap=COLOUR_MAP, norm=scale,
             **_dots(len(scores)),
         )  # fmt: skip
-        _component_axes(ax, data, space)
+        _axes_of(ax, data, space, place)
     bar = figure.colorbar(
         points, ax=list(axes[0]), extend="max" if clipped else "neither", label=axis_label(data, name), pad=0.02,
         aspect=30,
@@ -125,22 +181,64 @@ def property_map(spec: Mapping, data: StudyData) -> tuple[Figure, pd.DataFrame]:
     return figure, pd.concat(tables, ignore_index=True)
 
 
-def _cluster_table(data: StudyData, space: SpaceKey, clustering: str) -> pd.DataFrame:
-    scores, labels = data.spaces[space].scores, data.labels(space, clustering)
-    elements = data.elements(labels)
-    own = data.entities.get("dominant_element", "")
+def _places(spec: Mapping, data: StudyData, spaces) -> dict[SpaceKey, Space]:
+    """What each space is drawn on: itself, or the map of its view, where there is one."""
+    if not spec.get("map"):
+        return {space: data.spaces[space] for space in mapped_spaces(spec, data, spaces)}
+    maps = map_of(spec, data)
+    found = {space: maps[space[0]] for space in spaces if space[0] in maps}
+    if not found:
+        raise DataError(
+            "no clustered view has the map", where=f"study {data.study}, {spec['name']}: {spec['map']}",
+            expected=f"one of {sorted({view for view, _ in spaces})}", found=listed(maps),
+        )  # fmt: skip
+    return found
+
+
+def _where(spec: Mapping) -> str:
+    return f"the map {spec['map']}" if spec.get("map") else "the first two components"
+
+
+def _no_evidence(spec: Mapping) -> str:
+    return _NO_EVIDENCE_OF_MAP if spec.get("map") else _NO_EVIDENCE
+
+
+def _panel(panels: Mapping) -> tuple[float, float]:
+    return _PANEL if len(panels) < 3 else _SMALL_PANEL
+
+
+def _range(values: list[float]) -> str:
+    low, high = (f"{value:.2f}" for value in (min(values), max(values)))
+    return low if low == high else f"{low} to {high}"
+
+
+def _cluster_table(
+    spec: Mapping, data: StudyData, space: SpaceKey, place: Space, labels: pd.Series, clustering: str
+) -> pd.DataFrame:
+    described = {} if data.described_by is None else {data.described_by: data.entities[data.described_by]}
     points = pd.DataFrame(
-        {"mark": "entity", data.key: data.entities[data.key], "cluster": labels, "dominant_element": own,
-         "z_0": scores["z_0"], "z_1": scores["z_1"]}
+        {"mark": "entity", data.key: data.entities[data.key], "cluster": labels, **described,
+         "z_0": place.scores["z_0"], "z_1": place.scores["z_1"]}
     )  # fmt: skip
-    centroids = points.groupby("cluster", as_index=False)[["z_0", "z_1"]].mean()
-    centroids = centroids.assign(mark="centroid", dominant_element=centroids["cluster"].map(elements))
+    centroids = points[labels != NOISE].groupby("cluster", as_index=False)[["z_0", "z_1"]].mean()
+    centroids = centroids.assign(mark="centroid", **data.described(centroids["cluster"], labels))
     if pd.api.types.is_integer_dtype(points[data.key]):
         points[data.key] = points[data.key].astype("Int64")  # stays whole beside the empty keys of centroids
     table = pd.concat([points, centroids], ignore_index=True)[points.columns]
-    for position, value in enumerate((*space, clustering)):
-        table.insert(position, ("view", "representation", "clustering")[position], value)
+    about = {"view": space[0], "representation": space[1], "clustering": clustering}
+    about |= {"map": spec["map"]} if spec.get("map") else {}
+    for position, (name, value) in enumerate(about.items()):
+        table.insert(position, name, value)
     return table
+
+
+def _scatter(ax: Axes, x: pd.Series, y: pd.Series, numbers: pd.Series) -> None:
+    """Dots in the colours and with the markers of `numbers`; noise below, the others in an order without meaning."""
+    shuffled = np.random.default_rng(0).permutation(len(x))
+    order = shuffled[np.argsort(numbers.to_numpy()[shuffled] != NOISE, kind="stable")]
+    x, y, numbers = (values.iloc[order] for values in (x, y, numbers))
+    for shape, of_shape in numbers.groupby(numbers.map(marker), sort=False):
+        ax.scatter(x[of_shape.index], y[of_shape.index], c=of_shape.map(colour), marker=shape, **_dots(len(x)))
 
 
 def _dots(n: int) -> dict:
@@ -148,9 +246,14 @@ def _dots(n: int) -> dict:
     return {"s": float(np.clip(12_000 / n, 5, 30)), "linewidths": 0, "antialiaseds": n <= 300, "rasterized": n > 300}
 
 
-def _component_axes(ax: Axes, data: StudyData, space: SpaceKey) -> None:
-    ax.set_title(data.space_name(space))
-    metrics = data.spaces[space].metrics
+def _axes_of(ax: Axes, data: StudyData, space: SpaceKey, place: Space) -> None:
+    """Title and axes of a panel: components with their share of the variance; a map has no units, but a
+    trustworthiness."""
+    metrics = place.metrics
+    ax.set_title(data.space_name(space) if space in data.spaces else in_words(space[0]))
+    if place.trustworthiness is not None:
+        ax.set(xticks=[], yticks=[], xlabel=f"Map with a trustworthiness of {place.trustworthiness:.2f}")
+        return
     for i, setter in enumerate((ax.set_xlabel, ax.set_ylabel)):
         said = ""
         if len(metrics):
@@ -160,13 +263,16 @@ def _component_axes(ax: Axes, data: StudyData, space: SpaceKey) -> None:
         setter(f"Component {i + 1}{said}")
 
 
-def _label(figure: Figure, ax: Axes, centroids: pd.DataFrame, names: Mapping[int, str]) -> None:
+def _label(
+    figure: Figure, ax: Axes, centroids: pd.DataFrame, names: Mapping[int, str], numbered: Mapping[int, int]
+) -> None:
     """Write each cluster's name beside its centroid, with a line where it had to move away."""
     anchors = ax.transData.transform(centroids[["z_0", "z_1"]].to_numpy())
     texts = [
-        ax.text(0, 0, names[cluster], size=8.5, weight="bold", ha="center", va="center", transform=None, zorder=6,
-                bbox={"boxstyle": "round,pad=0.18", "fc": "white", "ec": colour(cluster), "lw": 1.1, "alpha": 0.92})
-        for cluster in centroids["cluster"]
+        ax.text(0, 0, names[c], size=8.5, weight="bold", ha="center", va="center", transform=None, zorder=6,
+                parse_math=False,
+                bbox={"boxstyle": "round,pad=0.18", "fc": "white", "ec": colour(numbered[c]), "lw": 1.1, "alpha": 0.92})
+        for c in centroids["cluster"]
     ]  # fmt: skip
     sizes = np.array([extent(figure, text) for text in texts]) + 5  # the frame of the box
     box = ax.get_window_extent()

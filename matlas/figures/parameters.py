@@ -3,11 +3,59 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 
 from matlas.errors import ConfigError, DataError, nearest
-from matlas.figures.study_data import SpaceKey, StudyData
+from matlas.figures.classes import class_numbers
+from matlas.figures.study_data import STUDY_TABLES, Space, SpaceKey, StudyData, in_words
+
+_FILTERS = {"view": "views", "representation": "representations", "clustering": "clusterings"}
+
+
+def narrowed(spec: Mapping, data: StudyData) -> StudyData:
+    """What the keys `views`, `representations` and `clusterings` leave of a study; all of it without them.
+
+    Maps have no representation, so only `views` narrows them. A view that the study lacks is no error, because its
+    weights may be left out by a setting. Raises ConfigError for an unknown representation or clustering.
+    """
+    known = {
+        "representation": {representation for _, representation in data.spaces},
+        "clustering": {name for space in data.spaces.values() for name in space.clusters},
+    }
+    wanted = {column: list(spec[key]) for column, key in _FILTERS.items() if spec.get(key)}
+    for column in wanted.keys() & known:
+        for name in wanted[column]:
+            if name not in known[column]:
+                raise ConfigError(
+                    f"unknown {column}", where=f"{spec['name']}: {_FILTERS[column]}",
+                    expected=nearest(name, known[column]), found=repr(name),
+                )  # fmt: skip
+    if not wanted:
+        return data
+    views, representations, clusterings = (wanted.get(column) for column in _FILTERS)
+    spaces = {
+        (view, name): replace(space, clusters=_among(space.clusters, clusterings))
+        for (view, name), space in data.spaces.items()
+        if (views is None or view in views) and (representations is None or name in representations)
+    }
+    return replace(
+        data,
+        spaces=spaces,
+        maps={place: space for place, space in data.maps.items() if views is None or place[0] in views},
+        restrictions=_among(data.restrictions, views),
+        **{name: _rows_among(getattr(data, name), wanted) for name in STUDY_TABLES},
+    )
+
+
+def left_out(spec: Mapping, data: StudyData) -> list[str]:
+    """The views that a figure asks for, if the study has none of them."""
+    asked = list(spec.get("views") or [])
+    there = {view for view, _ in (*data.spaces, *data.maps)}
+    there |= {v for table in (data.sensitivity, data.inspections) if table is not None for v in table["view"]}
+    return [] if there & set(asked) else asked
 
 
 def required(spec: Mapping, parameter: str) -> object:
@@ -61,6 +109,63 @@ def clustered_spaces(data: StudyData, clustering: str) -> list[SpaceKey]:
     return [key for key, space in data.spaces.items() if clustering in space.clusters]
 
 
+def labels_of(spec: Mapping, data: StudyData, space: SpaceKey, clustering: str) -> pd.Series:
+    """Cluster of each entity at the K of the figure, or at the best K where it names none."""
+    return data.labels(space, clustering, spec.get("k"))
+
+
+def finds_k(data: StudyData, clustering: str) -> bool:
+    """Whether a clustering finds its number of clusters, so that it is asked for none."""
+    return not any(data.swept(space, clustering) for space in clustered_spaces(data, clustering))
+
+
+def at_k(data: StudyData, clustering: str, k: int | None) -> str:
+    """Clustering and K as a note begins with them."""
+    if finds_k(data, clustering):
+        return f"{clustering}, which finds its own K"
+    return f"{clustering} at {'its best K' if k is None else f'K = {k}'}"
+
+
+def map_of(spec: Mapping, data: StudyData) -> dict[str, Space]:
+    """The map that a figure names, of each view that has it."""
+    name = str(required(spec, "map"))
+    found = {view: space for (view, map_name), space in data.maps.items() if map_name == name}
+    if not found:
+        names = {map_name for _, map_name in data.maps}
+        raise ConfigError(
+            "unknown map", where=f"{spec['name']}: map", expected=nearest(name, names), found=repr(name),
+            do="name it under `maps` of the study",
+        )  # fmt: skip
+    return found
+
+
+def true_classes(spec: Mapping, data: StudyData) -> dict[str, int]:
+    """The true classes with their numbers in the palette; DataError where none is known."""
+    classes = class_numbers(data)
+    if not classes:
+        raise DataError(
+            f"a {spec['kind']} needs classes", where=f"study {data.study}, {spec['name']}",
+            do="name the column that holds them in evaluation.label of the study",
+        )  # fmt: skip
+    return classes
+
+
+def table_of(spec: Mapping, data: StudyData, layer: str) -> pd.DataFrame:
+    """A table of the study as a whole; DataError where it is missing or empty."""
+    table = getattr(data, layer)
+    if table is None or not len(table):
+        raise DataError(
+            f"no {in_words(layer)} to draw", where=f"study {data.study}, {spec['name']}",
+            do=f"give the study's table of layer {layer}, and filters that leave rows of it",
+        )  # fmt: skip
+    return table
+
+
+def of_space(table: pd.DataFrame, space: SpaceKey) -> pd.DataFrame:
+    """The rows of a long table about one space."""
+    return table[(table["view"] == space[0]) & (table["representation"] == space[1])]
+
+
 def mapped_spaces(spec: Mapping, data: StudyData, spaces: Iterable[SpaceKey]) -> list[SpaceKey]:
     """Spaces for a map; DataError where there is none or one of them has fewer than two components."""
     spaces = list(spaces)
@@ -87,6 +192,21 @@ def sweep_rows(data: StudyData, space: SpaceKey, clustering: str) -> pd.DataFram
             f"no metrics of clustering {clustering!r}", where=" / ".join(space), do="give its metrics table as well"
         )
     return rows
+
+
+def _among(things: Mapping, names: list[str] | None) -> dict:
+    return {name: thing for name, thing in things.items() if names is None or name in names}
+
+
+def _rows_among(table: pd.DataFrame | None, wanted: Mapping[str, list[str]]) -> pd.DataFrame | None:
+    """Rows about what is wanted; of a table about pairs, those with both sides wanted."""
+    if table is None:
+        return None
+    keep = np.ones(len(table), dtype=bool)
+    for column, names in wanted.items():
+        for found in {column, f"{column}_a", f"{column}_b"} & set(table.columns):
+            keep &= table[found].isin(names).to_numpy()
+    return table[keep].reset_index(drop=True)
 
 
 def _number_column(spec: Mapping, parameter: str, name: str, data: StudyData) -> str:

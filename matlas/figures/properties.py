@@ -10,14 +10,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from matlas.errors import ConfigError, DataError
+from matlas.figures.classes import cluster_numbers
 from matlas.figures.labels import spread_line
-from matlas.figures.parameters import clustered_spaces, clustering_of, column, columns
-from matlas.figures.study_data import SpaceKey, StudyData, cluster_name
+from matlas.figures.parameters import at_k, clustered_spaces, clustering_of, column, columns, labels_of
+from matlas.figures.study_data import SpaceKey, StudyData, in_words
 from matlas.figures.style import (
     FAINT,
     INK,
     MUTED,
     axis_label,
+    beside,
     by_space,
     colour,
     count,
@@ -39,20 +41,22 @@ _STATISTICS = {"p5": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "p95": 0.95}
 def property_trend(spec: Mapping, data: StudyData) -> tuple[Figure, pd.DataFrame]:
     """Median of `property` against `against`, a line a cluster of at least `min_rows` rows; a column a space.
 
-    The table: view, representation, clustering, cluster, dominant_element, the binned `against` (centre of its bin),
-    rows, property, median, rank of the cluster by its highest bin of at least SOLID_ROWS rows. Rows without one of the
-    two values are not counted.
+    The table: view, representation, clustering, cluster, the column that describes the entities (most common value),
+    the binned `against` (centre of its bin), rows, property, median, rank of the cluster by its highest bin of at least
+    SOLID_ROWS rows. Rows without one of the two values are not counted.
     """
     clustering = clustering_of(spec, data)
     value, against = column(spec, "property", data), column(spec, "against", data)
     min_rows = int(spec.get("min_rows", 20))
     spaces = clustered_spaces(data, clustering)
+    labelings = {space: labels_of(spec, data, space, clustering) for space in spaces}
     step = round_step(data.entities[against])
     tables, left_out = {}, {}
-    for space in spaces:
-        tables[space], left_out[data.space_name(space)] = _trend_table(
-            data, space, clustering, value, against, step, min_rows
-        )
+    for space, labels in labelings.items():
+        table, left_out[data.space_name(space)] = _trend_table(data, labels, value, against, step, min_rows)
+        tables[space] = table.assign(view=space[0], representation=space[1], clustering=clustering)[
+            ["view", "representation", "clustering", *table.columns]
+        ]
     if not any(map(len, tables.values())):
         raise DataError(
             f"no cluster has {min_rows} rows with {value} and {against}",
@@ -69,19 +73,21 @@ def property_trend(spec: Mapping, data: StudyData) -> tuple[Figure, pd.DataFrame
         said = f"In colour: the {HIGHLIGHTED} clusters with the highest step that is not hollow. {said}"
     steps = f"{step:g} {data.fields[against].unit.removesuffix('1')}".rstrip()
     notes = [
-        f"{clustering}. Medians in steps of {steps} of {property_name(data, against)}; hollow: fewer than "
-        f"{SOLID_ROWS} rows. {said}"
+        f"{at_k(data, clustering, spec.get('k'))}. Medians in steps of {steps} of {property_name(data, against)}; "
+        f"hollow: fewer than {SOLID_ROWS} rows. {said}"
     ]
     words = property_name(data, value, start=True)
-    title = f"Median {words} against {property_name(data, against)}{_leaders(data, tables, against)}"
+    title = f"Median {words} against {property_name(data, against)}{_leaders(data, tables, labelings, against)}"
     figure, axes = page(data, title, notes, columns=len(spaces), panel=(5.0, 4.0), sharey=True, sharex=True)
     ends = []
     for ax, (space, table) in zip(axes[0], tables.items(), strict=True):
-        ends.append((ax, _trend_lines(ax, table, against)))
+        names, numbers = data.cluster_names(labelings[space]), cluster_numbers(data, labelings[space])
+        ends.append((ax, _trend_lines(ax, table, against, names, numbers)))
         ax.set_title(data.space_name(space))
         ax.set_xlabel(axis_label(data, against))
-        ax.yaxis.set_tick_params(labelleft=True)
-    axes[0, 0].set_ylabel(f"Median {axis_label(data, value)}")
+        ax.tick_params(labelleft=True)
+    for ax in axes[0, :: beside(len(spaces))]:
+        ax.set_ylabel(f"Median {axis_label(data, value)}")
     settle(figure)
     for ax, lines in ends:
         _label_ends(ax, lines)
@@ -91,8 +97,9 @@ def property_trend(spec: Mapping, data: StudyData) -> tuple[Figure, pd.DataFrame
 def property_boxes(spec: Mapping, data: StudyData) -> tuple[Figure, pd.DataFrame]:
     """Box plots of `properties` per cluster, ordered by the median of the first; a row a property, a column a space.
 
-    The table: view, representation, clustering, property, cluster, dominant_element, rows, missing, non_positive, p5,
-    q25, median, q75, p95 (of all values, the non-positive among them), median_of_all (over all clusters).
+    The table: view, representation, clustering, property, cluster, the column that describes the entities (most common
+    value), rows, missing, non_positive, p5, q25, median, q75, p95 (of all values, the non-positive among them),
+    median_of_all (over all clusters).
     """
     clustering = clustering_of(spec, data)
     names = columns(spec, "properties", data)
@@ -103,7 +110,8 @@ def property_boxes(spec: Mapping, data: StudyData) -> tuple[Figure, pd.DataFrame
                 f"log axis for {name!r}, which is not drawn", where=f"{spec['name']}: log", expected=f"one of {names}"
             )
     spaces = clustered_spaces(data, clustering)
-    tables = {space: _box_table(data, space, clustering, names) for space in spaces}
+    labelings = {space: labels_of(spec, data, space, clustering) for space in spaces}
+    tables = {space: _box_table(data, space, clustering, labels, names) for space, labels in labelings.items()}
     table = pd.concat(tables.values(), ignore_index=True)
     first = property_name(data, names[0])
     title = (
@@ -113,24 +121,33 @@ def property_boxes(spec: Mapping, data: StudyData) -> tuple[Figure, pd.DataFrame
     hidden = {n: int((data.entities[n] <= 0).sum()) for n in log}
     told = [f"{count(k, 'row')} with {property_name(data, n)} of 0 or less" for n, k in hidden.items() if k]
     notes = [
-        f"{clustering}. Box: quartiles and median; whiskers: 5–95 %; dashed: median of all rows."
-        + (f" Not to be shown on a log axis, though counted in the boxes: {listed(told)}." if told else "")
+        f"{at_k(data, clustering, spec.get('k'))}. Box: quartiles and median; whiskers: 5–95 %; dashed: median of all "
+        "rows." + (f" Not to be shown on a log axis, though counted in the boxes: {listed(told)}." if told else "")
     ]
     widest = max(t["cluster"].nunique() for t in tables.values())
+    width = max(4.6, 0.34 * widest + 0.7)
+    written = {space: data.cluster_names(labels) for space, labels in labelings.items()}
+    longest = max(
+        len(part) for names_of in written.values() for name in names_of.values() for part in name.split(" · ")
+    )
+    upright = 0.075 * longest > (width - 0.7) / widest  # names would cover one another
+    high = 2.05 + (0.075 * (longest + 4) / len(names) if upright else 0.0)
     figure, axes = page(
-        data, title, notes, rows=len(names), columns=len(spaces), panel=(max(4.6, 0.34 * widest + 0.7), 2.05),
-        sharey="row", sharex="col",
+        data, title, notes, rows=len(names), columns=len(spaces), panel=(width, high), sharey="row", sharex="col"
     )  # fmt: skip
     for j, (space, here) in enumerate(tables.items()):
         clusters = list(here.loc[here["property"] == names[0], "cluster"])
-        labels = data.cluster_names(data.labels(space, clustering))
+        numbers = cluster_numbers(data, labelings[space])
         for i, name in enumerate(names):
-            _boxes(axes[i, j], here[here["property"] == name])
+            _boxes(axes[i, j], here[here["property"] == name], numbers)
         axes[0, j].set_title(data.space_name(space))
-        axes[-1, j].set_xticks(range(len(clusters)), [labels[c].replace(" · ", "\n") for c in clusters])
-        axes[-1, j].set_xlabel("Cluster and its most common dominant element")
+        below = [written[space][c] if upright else written[space][c].replace(" · ", "\n") for c in clusters]
+        axes[-1, j].set_xticks(range(len(clusters)), below, rotation=90 if upright else 0, parse_math=False)
+        and_what = f" and its most common {in_words(data.described_by)}" if data.described_by else ""
+        axes[-1, j].set_xlabel(f"Cluster{and_what}")
     for i, name in enumerate(names):
-        axes[i, 0].set_ylabel(axis_label(data, name).replace(" (", "\n("))
+        for ax in axes[i, :: beside(len(spaces))]:
+            ax.set_ylabel(axis_label(data, name).replace(" (", "\n("))
         _value_axis(axes[i, 0], table[table["property"] == name], name in log)
     return figure, table
 
@@ -151,10 +168,9 @@ def _binned(values: pd.Series, step: float) -> pd.Series:
 
 
 def _trend_table(
-    data: StudyData, space: SpaceKey, clustering: str, value: str, against: str, step: float, min_rows: int
+    data: StudyData, labels: pd.Series, value: str, against: str, step: float, min_rows: int
 ) -> tuple[pd.DataFrame, int]:
     """The lines of one space, and how many clusters are too small for one."""
-    labels = data.labels(space, clustering)
     rows = pd.DataFrame(
         {"cluster": labels, "at": _binned(data.entities[against], step), "value": data.entities[value]}
     ).dropna()
@@ -167,8 +183,7 @@ def _trend_table(
     rank = peak.rank(ascending=False, method="first", na_option="bottom").astype(int)
     table = pd.DataFrame(
         {
-            "view": space[0], "representation": space[1], "clustering": clustering, "cluster": table["cluster"],
-            "dominant_element": table["cluster"].map(data.elements(labels)), against: table["at"],
+            "cluster": table["cluster"], **data.described(table["cluster"], labels), against: table["at"],
             "rows": table["rows"], "property": value, "median": table["median"],
             "rank": table["cluster"].map(rank),
         }
@@ -176,7 +191,9 @@ def _trend_table(
     return table, int((sizes < min_rows).sum())
 
 
-def _leaders(data: StudyData, tables: Mapping[SpaceKey, pd.DataFrame], against: str) -> str:
+def _leaders(
+    data: StudyData, tables: Mapping[SpaceKey, pd.DataFrame], labelings: Mapping[SpaceKey, pd.Series], against: str
+) -> str:
     """The end of the title: the cluster with the highest step in each space that has a line, and where that is."""
     leaders = {}
     unit = data.fields[against].unit.removesuffix("1")
@@ -185,7 +202,7 @@ def _leaders(data: StudyData, tables: Mapping[SpaceKey, pd.DataFrame], against: 
         solid = line[line["rows"] >= SOLID_ROWS]
         if len(line):
             peak = line.loc[(solid if len(solid) else line)["median"].idxmax()]
-            name = cluster_name(peak["cluster"], peak["dominant_element"])
+            name = data.cluster_names(labelings[space])[peak["cluster"]]
             leaders[data.space_name(space)] = f"{name} at {peak[against]:g} {unit}".rstrip()
     if pd.concat(tables.values())["median"].nunique() < 2:
         return ", by cluster"
@@ -193,18 +210,21 @@ def _leaders(data: StudyData, tables: Mapping[SpaceKey, pd.DataFrame], against: 
     return f" is highest in cluster{several} {by_space(leaders)} (steps of {SOLID_ROWS} rows or more)"
 
 
-def _trend_lines(ax: Axes, table: pd.DataFrame, against: str) -> list[tuple[str, str, bool, float, float]]:
+def _trend_lines(
+    ax: Axes, table: pd.DataFrame, against: str, names: Mapping[int, str], numbers: Mapping[int, int]
+) -> list[tuple[str, str, bool, float, float]]:
     """Draw each cluster's line, the highlighted on top; returns name, colour, highlighted and end of each."""
     ends = []
     for cluster, line in table.groupby("cluster"):
         strong = line["rank"].iloc[0] <= HIGHLIGHTED
-        shade = colour(cluster) if strong else FAINT
+        shade = colour(numbers[cluster]) if strong else FAINT
         few = line["rows"] < SOLID_ROWS
-        style = {"color": shade, "zorder": 3 if strong else 2, "ms": 4.2 if strong else 2.5, "marker": marker(cluster)}
-        ax.plot(line[against], line["median"], **style | {"marker": None}, lw=1.8 if strong else 1.0)
-        ax.plot(line[against][~few], line["median"][~few], **style, ls="none")
-        ax.plot(line[against][few], line["median"][few], **style, ls="none", mfc="white")
-        name = cluster_name(cluster, line["dominant_element"].iloc[0])
+        style = {"color": shade, "zorder": 3 if strong else 2, "ms": 4.2 if strong else 2.5}
+        dots = style | {"marker": marker(numbers[cluster]), "ls": "none"}
+        ax.plot(line[against], line["median"], **style, lw=1.8 if strong else 1.0)
+        ax.plot(line[against][~few], line["median"][~few], **dots)
+        ax.plot(line[against][few], line["median"][few], **dots, mfc="white")
+        name = names[cluster]
         ends.append((name, shade, strong, line[against].iloc[-1], line["median"].iloc[-1]))
         # holds the room that the label beside the panel will need
         ax.annotate(name, (1, 0.5), xycoords="axes fraction", xytext=(16, 0), textcoords="offset points", alpha=0,
@@ -232,9 +252,7 @@ def _label_ends(ax: Axes, ends: list) -> None:
                 weight="bold" if strong else "normal", color=INK if strong else MUTED)  # fmt: skip
 
 
-def _box_table(data: StudyData, space: SpaceKey, clustering: str, names: list[str]) -> pd.DataFrame:
-    labels = data.labels(space, clustering)
-    elements = data.elements(labels)
+def _box_table(data: StudyData, space: SpaceKey, clustering: str, labels: pd.Series, names: list[str]) -> pd.DataFrame:
     blocks = []
     for name in names:
         values = data.entities[name].astype(float)
@@ -252,18 +270,19 @@ def _box_table(data: StudyData, space: SpaceKey, clustering: str, names: list[st
     order = blocks[0].sort_values(["median", "cluster"], ascending=[False, True])["cluster"]  # no median: last
     blocks = [block.set_index("cluster").loc[order].reset_index() for block in blocks]
     table = pd.concat(blocks, ignore_index=True)
-    table = table.assign(dominant_element=table["cluster"].map(elements), view=space[0], representation=space[1])
-    lead = ["view", "representation", "clustering", "property", "cluster", "dominant_element"]
+    described = data.described(table["cluster"], labels)
+    table = table.assign(**described, view=space[0], representation=space[1])
+    lead = ["view", "representation", "clustering", "property", "cluster", *described]
     return table.assign(clustering=clustering)[[*lead, *(c for c in table.columns if c not in lead)]]
 
 
-def _boxes(ax: Axes, here: pd.DataFrame) -> None:
+def _boxes(ax: Axes, here: pd.DataFrame, numbers: Mapping[int, int]) -> None:
     statistics, positions, shades = [], [], []
     for position, row in enumerate(here.itertuples()):
         if np.isfinite(row.median):
             statistics.append({"med": row.median, "q1": row.q25, "q3": row.q75, "whislo": row.p5, "whishi": row.p95})
             positions.append(position)
-            shades.append(colour(row.cluster))
+            shades.append(colour(numbers[row.cluster]))
     drawn = ax.bxp(
         statistics, positions=positions, widths=0.66, showfliers=False, patch_artist=True, manage_ticks=False,
         medianprops={"color": INK, "lw": 1.6}, boxprops={"lw": 0.8, "ec": INK}, whiskerprops={"color": INK, "lw": 0.8},

@@ -5,35 +5,52 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from os import PathLike
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from matlas.errors import DataError
+from matlas.errors import ConfigError, DataError, nearest
 from matlas.tables import TableInfo, read_table, table_info
 from schemas.table import Field
 
-SpaceKey = tuple[str, str]  # view, representation
+SpaceKey = tuple[str, str]  # view, representation; of a map: view, map
 
-_LAYERS = ("datasets", "representations", "clusters", "metrics", "agreement")
+NOISE = -1  # the label of a row that is in no cluster
+STUDY_TABLES = ("agreement", "scores", "contingency", "conditions", "sensitivity", "inspections")  # one a study each
+_LAYERS = ("datasets", "representations", "clusters", "metrics", *STUDY_TABLES)
 
 
 @dataclass
 class Space:
-    """One representation of one view. Every frame has a row an entity, in the order of `StudyData.entities`.
+    """One representation, or map, of one view. Every frame has a row an entity, in the order of `StudyData.entities`.
 
-    scores : key, z_0 …, reconstruction_error; clusters : clustering -> key, cluster, distance, k_2 …;
-    metrics : rows of schema METRICS about the representation and about its clusterings.
+    scores : key, z_0 …, and reconstruction_error where the space is linear; clusters : clustering -> key, cluster,
+    distance, k_2 …; metrics : rows of schema METRICS about the representation and about its clusterings.
     """
 
     scores: pd.DataFrame
     clusters: dict[str, pd.DataFrame] = field(default_factory=dict)
     metrics: pd.DataFrame = field(default_factory=pd.DataFrame)
 
+    @property
+    def trustworthiness(self) -> float | None:
+        """How far a map can be trusted, 0 to 1; None for a space that is not a map."""
+        if not len(self.metrics):
+            return None
+        found = self.metrics.loc[self.metrics["metric"] == "trustworthiness", "value"]
+        return float(found.iloc[0]) if len(found) else None
+
 
 @dataclass
 class StudyData:
-    """A study's dataset, spaces and agreement. `simulated` is true as soon as one table was generated."""
+    """A study's dataset, its spaces and maps, and the tables that compare and judge them.
+
+    simulated : true as soon as one table was generated; label : column of `entities` with the true classes, which are
+    for evaluation only; described_by : column that says in a word what an entity is; restrictions : what must be said
+    of the network weights behind a view wherever it is shown; images : folder in which an entity's key is the path of
+    its image; white_level : the pixel value shown as white, where it isn't the largest that a file can hold.
+    """
 
     study: str
     title: str
@@ -41,38 +58,77 @@ class StudyData:
     entities: pd.DataFrame
     fields: dict[str, Field]  # of the dataset's columns
     simulated: bool
-    spaces: dict[SpaceKey, Space]
-    agreement: pd.DataFrame | None
     key: str
+    spaces: dict[SpaceKey, Space]
+    maps: dict[SpaceKey, Space] = field(default_factory=dict)
+    several_representations: bool = False  # whether the name of a space must say which
+    label: str | None = None
+    described_by: str | None = None
+    restrictions: dict[str, str] = field(default_factory=dict)
+    images: Path | None = None
+    white_level: float | None = None
+    agreement: pd.DataFrame | None = None
+    scores: pd.DataFrame | None = None
+    contingency: pd.DataFrame | None = None
+    conditions: pd.DataFrame | None = None
+    sensitivity: pd.DataFrame | None = None
+    inspections: pd.DataFrame | None = None
 
-    def labels(self, space: SpaceKey, clustering: str) -> pd.Series:
-        """Cluster of each entity, in the order of `entities`."""
-        return self.spaces[space].clusters[clustering]["cluster"]
+    def labels(self, space: SpaceKey, clustering: str, k: int | None = None) -> pd.Series:
+        """Cluster of each entity, in the order of `entities`: at the best K, or at `k`. Raises ConfigError for a K that
+        was not swept."""
+        labelings = self.spaces[space].clusters[clustering]
+        if k is not None and f"k_{k}" not in labelings:
+            raise ConfigError(
+                f"no labels at K = {k}", where=" / ".join((*space, clustering)),
+                expected=f"one of {self.swept(space, clustering)}" if self.swept(space, clustering) else "no k at all, "
+                "as this clustering finds its own number", found=k,
+            )  # fmt: skip
+        return labelings["cluster" if k is None else f"k_{k}"].rename("cluster")
+
+    def swept(self, space: SpaceKey, clustering: str) -> list[int]:
+        """The numbers of clusters that were asked for; none where the clustering finds its own."""
+        columns = self.spaces[space].clusters[clustering].columns
+        return [int(name[2:]) for name in columns[columns.str.fullmatch(r"k_\d+")]]
 
     def space_name(self, space: SpaceKey) -> str:
         """The view in words; with the representation where the study has more than one."""
         view, representation = space
-        several = len({r for _, r in self.spaces}) > 1
-        return in_words(view) + (f", {in_words(representation)}" if several else "")
+        return in_words(view) + (f", {in_words(representation)}" if self.several_representations else "")
 
-    def elements(self, labels: pd.Series) -> dict[int, str]:
-        """Most common dominant element of each cluster; "" where the dataset has no such column."""
-        if "dominant_element" not in self.entities:
+    def descriptions(self, labels: pd.Series) -> dict[int, str]:
+        """Most common description of each cluster; "" for noise, and where nothing describes an entity."""
+        if self.described_by is None:
             return {int(cluster): "" for cluster in sorted(labels.unique())}
-        grouped = self.entities["dominant_element"].groupby(labels.to_numpy())
-        return {int(cluster): most_common(elements) for cluster, elements in grouped}
+        grouped = self.entities[self.described_by].groupby(labels.to_numpy())
+        return {int(c): "" if c == NOISE else most_common(words) for c, words in grouped}
+
+    def described(self, clusters: pd.Series, labels: pd.Series) -> dict[str, pd.Series]:
+        """The column of a table that describes `clusters`, by its name; none where nothing describes an entity."""
+        return {} if self.described_by is None else {self.described_by: clusters.map(self.descriptions(labels))}
 
     def cluster_names(self, labels: pd.Series) -> dict[int, str]:
         """Short name of each cluster, as "3 · Te"."""
-        return {c: cluster_name(c, element) for c, element in self.elements(labels).items()}
+        return {c: cluster_name(c, description) for c, description in self.descriptions(labels).items()}
 
 
-def load_study_data(paths: Iterable[str | PathLike], study: str, title: str) -> StudyData:
+def load_study_data(
+    paths: Iterable[str | PathLike],
+    study: str,
+    title: str,
+    *,
+    label: str | None = None,
+    described_by: str | None = None,
+    restrictions: dict[str, str] | None = None,
+    images: Path | None = None,
+    white_level: float | None = None,
+) -> StudyData:
     """Sort the tables of a study by their footers and read those that figures draw from; other layers (features,
-    loadings, rejects …) only say whether they are simulated.
+    loadings, reruns, rejects …) only say whether they are simulated.
 
-    paths : tables of one study; spaces keep the order in which their representations come. Raises DataError when the
-    dataset is missing or double, a table is about another dataset or an unknown space, or rows don't match the
+    paths : tables of one study; spaces keep the order in which their representations come. A representation whose
+    metrics say how far it can be trusted is a map. Raises DataError when the dataset is missing or double or lacks
+    the column `label` or `described_by`, a table is about another dataset or an unknown space, or rows don't match the
     dataset's key.
     """
     infos = [(path, table_info(path)) for path in paths]
@@ -83,20 +139,24 @@ def load_study_data(paths: Iterable[str | PathLike], study: str, title: str) -> 
     path, about = found["datasets"][0]
     entities = read_table(path)
     dataset, key = about.attributes.get("dataset", about.name), about.key_field.name
+    for column in filter(None, (label, described_by)):
+        if column not in entities:
+            raise DataError(f"unknown column {column!r}", where=path, expected=nearest(column, entities.columns))
 
-    spaces: dict[SpaceKey, Space] = {}
+    known: dict[SpaceKey, Space] = {}
     for path, info in found["representations"]:
         space = _attributes(path, info, dataset, "view", "representation")
-        spaces[space] = Space(_aligned(read_table(path), entities[key], path))
+        known[space] = Space(_aligned(read_table(path), entities[key], path))
     for path, info in found["clusters"]:
         *space, clustering = _attributes(path, info, dataset, "view", "representation", "clustering")
-        _known(spaces, tuple(space), path).clusters[clustering] = _aligned(read_table(path), entities[key], path)
+        _known(known, tuple(space), path).clusters[clustering] = _aligned(read_table(path), entities[key], path)
     for path, _ in found["metrics"]:
         for (other, *space), rows in read_table(path).groupby(["dataset", "view", "representation"], sort=False):
             _same_dataset(other, dataset, path)
-            target = _known(spaces, tuple(space), path)
+            target = _known(known, tuple(space), path)
             target.metrics = pd.concat([target.metrics, rows], ignore_index=True)
-    agreement = [read_table(path) for path, _ in found["agreement"]]
+    maps = {place: space for place, space in known.items() if space.trustworthiness is not None}
+    spaces = {place: space for place, space in known.items() if place not in maps}
     return StudyData(
         study=study,
         title=title,
@@ -104,9 +164,16 @@ def load_study_data(paths: Iterable[str | PathLike], study: str, title: str) -> 
         entities=entities,
         fields={f.name: f for f in about.fields},
         simulated=any(info.lineage.simulated for _, info in infos),
-        spaces=spaces,
-        agreement=pd.concat(agreement, ignore_index=True) if agreement else None,
         key=key,
+        spaces=spaces,
+        maps=maps,
+        several_representations=len({representation for _, representation in spaces}) > 1,
+        label=label,
+        described_by=described_by,
+        restrictions=dict(restrictions or {}),
+        images=images,
+        white_level=white_level,
+        **{layer: _stacked(found[layer], dataset) for layer in STUDY_TABLES},
     )
 
 
@@ -115,15 +182,27 @@ def in_words(name: str) -> str:
     return name.replace("_", " ")
 
 
-def cluster_name(cluster: int, element: str) -> str:
-    """A cluster with its most common dominant element, if known: "3 · Te"."""
-    return f"{cluster} · {element}" if element else str(cluster)
+def cluster_name(cluster: int, description: str) -> str:
+    """A cluster with its most common description, if there is one: "3 · Te"."""
+    if cluster == NOISE:
+        return "noise"
+    return f"{cluster} · {description}" if description else str(cluster)
 
 
 def most_common(values: pd.Series) -> str:
     """The most common value, the first in the alphabet of several; "" of none."""
     counts = values.value_counts()
     return str(counts.index[counts == counts.max()].min()) if len(counts) else ""
+
+
+def _stacked(tables: list[tuple[str | PathLike, TableInfo]], dataset: str) -> pd.DataFrame | None:
+    """The tables of one layer as one frame; None for none."""
+    frames = []
+    for path, _ in tables:
+        frames.append(read_table(path))
+        for other in frames[-1]["dataset"].unique() if "dataset" in frames[-1] else ():
+            _same_dataset(other, dataset, path)
+    return pd.concat(frames, ignore_index=True) if frames else None
 
 
 def _attributes(path: str | PathLike, info: TableInfo, dataset: str, *names: str) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from matlas.errors import ConfigError, DataError
-from matlas.figures.parameters import clustered_spaces, clustering_of, sweep_rows
+from matlas.figures.parameters import clustered_spaces, clustering_of, of_space, sweep_rows
 from matlas.figures.study_data import SpaceKey, StudyData
 from matlas.figures.style import FAINT, HIGHLIGHT, INK, MUTED, PALETTE, by_space, page
 
@@ -30,7 +30,7 @@ def cluster_sweep(spec: Mapping, data: StudyData) -> tuple[Figure, pd.DataFrame]
     spaces = clustered_spaces(data, clustering)
     table = pd.concat([_sweep_table(data, space, clustering) for space in spaces], ignore_index=True)
     best = {data.space_name(s): _best_k(sweep_rows(data, s, clustering)) for s in spaces}
-    ends = [name for name, s in zip(best, spaces, strict=True) if best[name] == _of(table, s)["k"].max()]
+    ends = [name for name, s in zip(best, spaces, strict=True) if best[name] == of_space(table, s)["k"].max()]
     title = f"The silhouette is largest at K = {by_space({name: str(k) for name, k in best.items()})}"
     if ends:
         title += ", the end of the sweep" + (f" for {' and '.join(ends)}" if len(ends) < len(best) else "")
@@ -42,7 +42,7 @@ def cluster_sweep(spec: Mapping, data: StudyData) -> tuple[Figure, pd.DataFrame]
     ]
     figure, axes = page(data, title, notes, rows=2, columns=len(spaces), panel=(4.6, 2.5), sharex="col")
     for column, space in enumerate(spaces):
-        here = _of(table, space)
+        here = of_space(table, space)
         metrics = [m for m in _METRIC_NAMES if m in set(here["metric"])]
         for ax, metric in zip(axes[:, column], metrics, strict=True):
             curve = here[here["metric"] == metric]
@@ -74,13 +74,13 @@ def seed_spread(spec: Mapping, data: StudyData) -> tuple[Figure, pd.DataFrame]:
             found="one seed",
             do=f"set stability.seeds of {clustering} in config/methods.yaml to 2 or more",
         )
-    chosen = {data.space_name(s): _of(table, s).query("metric == 'best_k'")["value"] for s in spaces}
+    chosen = {data.space_name(s): of_space(table, s).query("metric == 'best_k'")["value"] for s in spaces}
     ranges = {n: f"{v.min():.0f}" + (f" to {v.max():.0f}" if v.max() > v.min() else "") for n, v in chosen.items()}
     title = f"Over {seeds.max()} seeds the silhouette picks K = {by_space(ranges)}"
     notes = [f"{clustering}. In red: the reference run." + (f" {_NOT_COMPARABLE}" if len(spaces) > 1 else "")]
     figure, axes = page(data, title, notes, rows=2, columns=len(spaces), panel=(4.6, 2.5), sharex="col")
     for column, space in enumerate(spaces):
-        here, name = _of(table, space), data.space_name(space)
+        here, name = of_space(table, space), data.space_name(space)
         above, below = axes[:, column]
         picked = chosen[name].astype(int)
         counts = picked.value_counts().sort_index()
@@ -145,10 +145,6 @@ def _placed(table: pd.DataFrame, space: SpaceKey, clustering: str) -> pd.DataFra
         table.insert(position, name, value)
     table.insert(2, "clustering", clustering)
     return table
-
-
-def _of(table: pd.DataFrame, space: SpaceKey) -> pd.DataFrame:
-    return table[(table["view"] == space[0]) & (table["representation"] == space[1])]
 
 
 def _mark_best(ax: Axes, curve: pd.DataFrame, best: int) -> None:

@@ -1,8 +1,13 @@
 """The HTML report: one self-contained page that opens with no network.
 
-build        the page from the catalog and the figures
-studies      claims with their verdicts; what each study found
-provenance   data quality, data dictionary, cost, lineage, sources
-formats      numbers, shares, durations and citations as text
-svg          figures inside the page
+build         the page from the catalog and the figures
+claims        claims with their verdicts
+restrictions  what must be said of the weights behind a view
+studies       what each study found, section by section
+spaces        spaces, maps, and how many clusters there are
+evaluation    clusters against classes and conditions; altered images; planted outliers
+tables        the tables that studies write as CSV
+provenance    data quality, data dictionary, cost, lineage, sources
+formats       numbers, shares, durations and citations as text
+svg           figures inside the page
 """

@@ -13,49 +13,59 @@ from matlas.catalog import table_name
 from matlas.files import write_text
 from matlas.jobs import read_costs
 from matlas.report import formats
+from matlas.report.claims import TONES, claims
 from matlas.report.provenance import (
     cost,
     dictionary,
+    generated,
     quality,
     range_of,
     simulated_datasets,
     source_entries,
     tables,
+    weights_of,
 )
-from matlas.report.studies import TONES, Section, claims, sections
+from matlas.report.studies import Section, sections
 from matlas.store import Store, open_store
 from matlas.tables import table_info
 
 DATA_FILES = ("report.html", "report.css")
-_FILTERS = ("number", "share", "duration", "size", "words", "instant", "linked")  # functions of matlas.report.formats
+_FILTERS = ("number", "share", "duration", "size", "words", "notes", "instant", "linked")  # of matlas.report.formats
 
 
 def render(
     output: Path,
     root: Path,
+    *,
     studies: Mapping[str, Mapping],
+    structures: Mapping[str, Mapping],
     skipped: Mapping[str, str | None],
+    left_out: Mapping[str, str],
+    restrictions: Mapping[str, Mapping[str, str]],
     sources: Mapping[str, Mapping],
     datasets: Mapping[str, Mapping],
     logs: Path,
 ) -> None:
     """Write the report of the results folder `root` as one HTML page that needs no network and no script.
 
-    studies, sources, datasets : configuration as plain values (schemas.config); skipped : for each study the source
-    that the settings leave out, or None; logs : the folder of job logs. The page depends on the results alone: only
-    their times and costs differ between two runs. Raises DataError for a figure or table that is missing or not
-    self-contained, QueryError when the catalog can't be read.
+    studies, sources, datasets : configuration as plain values (schemas.config); structures : {study: {dataset, views,
+    spaces, maps, clustered}}, what was computed of it; skipped : for each study the source that the settings leave out,
+    or None; left_out : {view: source of its weights} that they leave out; restrictions : {study: {view: title and
+    licence of its weights}}; logs : the folder of job logs. The page depends on the results alone: only their times and
+    costs differ between two runs. Raises DataError for a figure or table that is missing or not self-contained,
+    QueryError when the catalog can't be read.
     """
     root = Path(root)
     store = open_store(root)
-    simulated = simulated_datasets(store)
-    all_claims = claims(store, studies)
-    made = sections(store, root, studies, skipped, simulated, all_claims)
+    simulated, weights = simulated_datasets(store), weights_of(store, sources, datasets)
+    made_up = generated(store, simulated, weights)
+    all_claims = claims(store, studies, restrictions)
+    made = sections(store, root, studies, structures, skipped, left_out, restrictions, made_up, all_claims)
     inventory = tables(store)
     stored = {layer: [t for t in inventory if t["layer"] == layer and t["bytes"]] for layer in ("datasets", "features")}
     page = {
         "root": root,
-        "simulated": simulated,
+        "simulated": list(dict.fromkeys(name for names in made_up.values() for name in names.values())),
         "studies": made,
         "claims": {study.name: [claim for claim in all_claims if claim.study == study.name] for study in made},
         "contradicted": [claim for claim in all_claims if claim.verdict == "contradicted"],
@@ -69,7 +79,7 @@ def render(
         "cost": cost(read_costs(Path(logs))),
         "tables": inventory,
         "versions": package_versions(root, inventory),
-        "sources": source_entries(sources, datasets, studies, skipped, simulated),
+        "sources": source_entries(sources, datasets, studies, skipped, left_out, simulated, weights),
         "queries": example_queries(store, studies, made, inventory),
     }
     write_text(output, _environment().get_template("report.html").render(page))
@@ -91,30 +101,56 @@ def example_queries(
     store: Store, studies: Mapping[str, Mapping], made: Sequence[Section], inventory: Sequence[Mapping]
 ) -> list[tuple[str, str]]:
     """Questions and the SQL that answers them in this catalog."""
-    found = [("Which claims hold?", "SELECT id, expected, measured, verdict FROM claims ORDER BY id")]
+    found = [(
+        "Which claims hold?",
+        "SELECT id, variant, expected, measured, verdict FROM claims ORDER BY id, variant",
+    )]  # fmt: skip
     keys = {table["name"]: table["key"] for table in inventory}
     measured = [study for study in made if not study.skipped]
     if not measured:
         return [*found, ("What is in the catalog?", "SELECT name, layer, rows FROM registry.tables ORDER BY name")]
     study = measured[0]
     dataset = f"datasets.{study.dataset}"
-    columns = store.sql(f"SELECT name, dtype, unit FROM registry.columns WHERE table_name = '{dataset}'")
     found.append((
         "What do its columns mean?",
         f"SELECT name, unit, description FROM registry.columns WHERE table_name = '{dataset}'",
     ))  # fmt: skip
-    properties = columns[columns["dtype"] == "float64"]["name"].tolist()
-    clustered = [f"clusters.{study.dataset}__{s.view}__{s.representation}__{s.clustering}" for s in study.sweeps]
-    if clustered and properties:
-        value = next((table["rank_by"] for table in studies[study.name]["tables"]), properties[0])
-        found.append((
-            f"Which clusters have the largest {formats.words(value)}?",
-            f"SELECT cluster, count(*) AS rows, median({value}) AS {value}\nFROM {dataset} JOIN {clustered[0]}\n"
-            f"  USING ({keys[dataset]})\nGROUP BY cluster ORDER BY {value} DESC",
-        ))  # fmt: skip
-    else:
-        found.append(("What does a row look like?", f"SELECT * FROM {dataset} LIMIT 5"))
+    found.append(_about_clusters(store, studies[study.name], study, keys[dataset]))
+    found += [
+        (
+            f"Which clusterings agree best with the classes of {judged.dataset}?",
+            "SELECT view, representation, clustering, k, median(value) AS ari FROM scores\n"
+            f"WHERE study = '{judged.name}' AND metric = 'ari' GROUP BY ALL ORDER BY ari DESC LIMIT 10",
+        )
+        for judged in [study for study in measured if study.scores][:1]
+    ]
     return found
+
+
+def _about_clusters(store: Store, spec: Mapping, study: Section, key: str) -> tuple[str, str]:
+    """What the clusters of a study's first clustering hold: of a property, or of classes."""
+    dataset = f"datasets.{study.dataset}"
+    columns = store.sql(f"SELECT name, dtype FROM registry.columns WHERE table_name = '{dataset}' ORDER BY rowid")
+    ranked = [table["rank_by"] for table in spec["tables"]]
+    properties = ranked or columns[columns["dtype"] == "float64"]["name"].tolist()
+    label = spec["evaluation"]["label"]
+    if not study.sweeps or not (properties or label):
+        return "What does a row look like?", f"SELECT * FROM {dataset} LIMIT 5"
+    first = study.sweeps[0]
+    joined = (
+        f"FROM {dataset} JOIN clusters.{study.dataset}__{first.view}__{first.representation}__{first.clustering}\n"
+        f"  USING ({key})\nGROUP BY ALL ORDER BY"
+    )
+    if label and not ranked:
+        return (
+            "Which classes do the clusters hold?",
+            f"SELECT cluster, {label}, count(*) AS entities\n{joined} cluster, entities DESC",
+        )
+    value = properties[0]
+    return (
+        f"Which clusters have the largest {formats.words(value)}?",
+        f"SELECT cluster, count(*) AS rows, median({value}) AS {value}\n{joined} {value} DESC",
+    )
 
 
 def _environment() -> Environment:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from numbers import Integral
+from collections.abc import Mapping
+from numbers import Integral, Real
 
 from markupsafe import Markup, escape
 
@@ -44,6 +45,22 @@ def share(value: float | None) -> str:
     if 0.9999 < value < 1:
         return "> 99.99 %"
     return f"{_trimmed(f'{100 * value:.2f}')} %"
+
+
+def score(value: float | None) -> str:
+    """A score between −1 and 1 to 3 decimals, so that scores in a column compare: 0.29512 -> 0.295."""
+    if value is None or math.isnan(value):
+        return MISSING
+    digits = f"{abs(value):.3f}"
+    return f"−{digits}" if value < 0 and float(digits) else digits
+
+
+def notes(measured: Mapping) -> str:
+    """What a job measured of itself: {"images_per_s": 42.1} -> 42.1 images per s."""
+    return ", ".join(
+        f"{number(value)} {words(name)}" if isinstance(value, Real) else f"{words(name)}: {value}"
+        for name, value in measured.items()
+    )
 
 
 def duration(seconds: float) -> str:

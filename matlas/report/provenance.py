@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from matlas.report.formats import number
-from matlas.report.studies import name_of, records
+from matlas.report.studies import name_of
 
 if TYPE_CHECKING:
     from matlas.store import Store
 
+GATHERED = 10  # numbered columns from which on they share a line
 SHOWN_ROWS = 5  # refused rows listed for each reason
 SHOWN_REASONS = 20  # the most common ones; a reason may name the value, so there can be as many as rows
+_IDENTITIES = ("composition", "reduced_formula", "label")  # columns whose different values are counted
 
 
 @dataclass(frozen=True)
@@ -29,10 +33,12 @@ class Reason:
 
 @dataclass(frozen=True)
 class Quality:
-    """What became of the rows of one source file. read = kept + refused; flags as (name, description, rows)."""
+    """What became of the rows of one source file, or of the files of a folder (`unit`). read = kept + refused; flags
+    as (name, description, rows)."""
 
     dataset: str
     title: str
+    unit: str
     simulated: bool
     kept: int
     refused: int
@@ -59,13 +65,19 @@ class Dictionary:
 @dataclass(frozen=True)
 class Cost:
     """Jobs and their sums. rules, jobs : the same keys (rule, wildcards, jobs, startup_s, work_s, peak_rss_mb), costly
-    ones first; busy_s : seconds in which at least one job ran, so pauses between two runs don't count."""
+    ones first, a job's notes too; busy_s : seconds in which at least one job ran, so pauses between two runs don't
+    count."""
 
     rules: list[dict]
     jobs: list[dict]
     startup_s: float
     work_s: float
     busy_s: float
+
+    @property
+    def noted(self) -> bool:
+        """Whether any job measured more of itself than its cost."""
+        return any(job["notes"] for job in self.jobs)
 
     @property
     def startup_share(self) -> float:
@@ -75,7 +87,8 @@ class Cost:
 
 @dataclass(frozen=True)
 class SourceEntry:
-    """A source, or a file of the user's own, with what its licence and citation say. used_by : datasets."""
+    """A source, or a file of the user's own, with what its licence and citation say. used_by : datasets, or the views
+    that it holds the weights of."""
 
     name: str
     title: str
@@ -88,6 +101,16 @@ class SourceEntry:
     simulated: bool
 
 
+@dataclass(frozen=True)
+class Weights:
+    """Where the weights behind a view of a dataset come from; genuine : the file is the one that the source names."""
+
+    dataset: str
+    view: str
+    source: str
+    genuine: bool
+
+
 def simulated_datasets(store: Store) -> list[str]:
     """Datasets that were generated rather than measured."""
     found = store.sql("""
@@ -96,22 +119,66 @@ def simulated_datasets(store: Store) -> list[str]:
     return found["dataset"].tolist()
 
 
+def weights_of(store: Store, sources: Mapping[str, Mapping], datasets: Mapping[str, Mapping]) -> list[Weights]:
+    """The weights behind each view that was computed by a network: files of a source beside that of the dataset."""
+    known = {(name, file["sha256"][:16]) for name, source in sources.items() for file in source["files"].values()}
+    rows = store.query("""
+        SELECT DISTINCT t.dataset, t.view, split_part(l.input, '/', 2) AS source, l.input_hash
+        FROM registry.tables t JOIN registry.lineage l ON l.table_name = t.name
+        WHERE t.layer = 'features' AND regexp_full_match(l.input, 'sources/[^/]+/.+') ORDER BY ALL""").to_pylist()
+    return [
+        Weights(row["dataset"], row["view"], row["source"], (row["source"], row["input_hash"]) in known)
+        for row in rows if row["source"] != datasets[row["dataset"]]["source"]
+    ]  # fmt: skip
+
+
+def generated(store: Store, simulated: Sequence[str], weights: Sequence[Weights]) -> dict[str, dict[str, str]]:
+    """What was generated rather than measured, by name: {dataset: {view: name}}, with the view "" for the dataset
+    itself. Weights count: what a network that has learned nothing says of measured data is no measurement."""
+    found = {dataset: {"": dataset} for dataset in simulated}
+    for used in weights:
+        if not used.genuine:
+            found.setdefault(used.dataset, {})[used.view] = used.source
+    marked = store.query("""
+        SELECT t.dataset, t.view FROM registry.tables t JOIN registry.simulated s ON s.table_name = t.name
+        WHERE t.layer = 'features' AND s.simulated ORDER BY ALL""").to_pylist()
+    for row in marked:
+        if row["dataset"] not in simulated:
+            found.setdefault(row["dataset"], {}).setdefault(row["view"], row["view"])
+    return found
+
+
 def quality(store: Store, datasets: Mapping[str, Mapping], simulated: Sequence[str]) -> list[Quality]:
     """One entry a dataset of the catalog."""
-    present = store.sql("SELECT dataset, name, rows FROM registry.tables WHERE layer = 'datasets' ORDER BY dataset")
+    present = store.query(
+        "SELECT dataset, name, rows FROM registry.tables WHERE layer = 'datasets' ORDER BY dataset"
+    ).to_pylist()
     return [
         _quality(store, row["dataset"], row["name"], row["rows"], datasets[row["dataset"]], row["dataset"] in simulated)
-        for row in records(present)
+        for row in present
     ]
 
 
 def dictionary(store: Store, inventory: Sequence[Mapping]) -> list[Dictionary]:
     """The columns of each of some tables (entries of `tables`)."""
-    columns = store.sql("SELECT * FROM registry.columns")
-    return [
-        Dictionary(table["name"], table["rows"], records(columns[columns["table_name"] == table["name"]]))
-        for table in inventory
-    ]
+    columns: dict[str, list] = {}
+    for row in store.query("SELECT * FROM registry.columns ORDER BY rowid").to_pylist():
+        columns.setdefault(row["table_name"], []).append(row)
+    return [Dictionary(table["name"], table["rows"], gathered(columns[table["name"]])) for table in inventory]
+
+
+def gathered(columns: Sequence[Mapping]) -> list[Mapping]:
+    """Columns with long runs of numbered ones (z_0, z_1 …) as one line each: its range is that of all of them."""
+    made = []
+    for _, run in groupby(columns, lambda c: (re.sub(r"\d+$", "", c["name"]), c["unit"], c["dtype"], c["citation"])):
+        run = list(run)
+        if len(run) < GATHERED:
+            made += run
+            continue
+        bounds = {"min": min(c["min"] for c in run), "max": max(c["max"] for c in run)}
+        shares = {"null_share": max(c["null_share"] for c in run)}
+        made.append({**run[0], "name": f"{run[0]['name']} … {run[-1]['name']}", **bounds, **shares})
+    return made
 
 
 def cost(jobs: Sequence[Mapping]) -> Cost:
@@ -125,7 +192,9 @@ def cost(jobs: Sequence[Mapping]) -> Cost:
         rule["startup_s"] += job["startup_s"]
         rule["work_s"] += job["work_s"]
         rule["peak_rss_mb"] = max(rule["peak_rss_mb"], job["peak_rss_mb"])
-    single = [{**job, "jobs": 1, "wildcards": " · ".join(map(str, job["wildcards"].values()))} for job in jobs]
+    single = [
+        {"notes": {}, **job, "jobs": 1, "wildcards": " · ".join(map(str, job["wildcards"].values()))} for job in jobs
+    ]
 
     def costly_first(entries) -> list[dict]:
         return sorted(entries, key=lambda e: (-e["startup_s"] - e["work_s"], e["rule"], e.get("wildcards", "")))
@@ -149,9 +218,9 @@ def busy_seconds(jobs: Sequence[Mapping]) -> float:
 
 def tables(store: Store) -> list[dict]:
     """Every table with its hashes, time and inputs [(name, hash)], in the order of layers and names."""
-    found = records(store.sql("SELECT * FROM registry.tables ORDER BY layer, name"))
+    found = store.query("SELECT * FROM registry.tables ORDER BY layer, name").to_pylist()
     inputs: dict[str, list] = {}
-    for row in records(store.sql("SELECT table_name, input, input_hash FROM registry.lineage ORDER BY ALL")):
+    for row in store.query("SELECT table_name, input, input_hash FROM registry.lineage ORDER BY ALL").to_pylist():
         inputs.setdefault(row["table_name"], []).append((row["input"], row["input_hash"]))
     return [{**row, "inputs": inputs.get(row["name"], [])} for row in found]
 
@@ -161,17 +230,25 @@ def source_entries(
     datasets: Mapping[str, Mapping],
     studies: Mapping[str, Mapping],
     skipped: Mapping[str, str | None],
+    left_out: Mapping[str, str],
     simulated: Sequence[str],
+    weights: Sequence[Weights],
 ) -> list[SourceEntry]:
-    """The sources of all studies, and the files of their own; then the registered sources that no study uses."""
+    """The sources of all studies, and the files of their own; then the registered sources that no study uses.
+
+    left_out : {view: source of its weights} that the settings leave out; simulated : datasets.
+    """
     used = sorted({name_of(spec["dataset"]) for spec in studies.values()})
+    views = sorted({name_of(view) for spec in studies.values() for view in spec["views"]})
     entries = []
     for name, source in sources.items():
         users = [d for d in used if datasets[d]["source"] == name]
+        users += sorted({w.view for w in weights if w.source == name} | {v for v in views if left_out.get(v) == name})
         files = [(file, about["bytes"], about["sha256"]) for file, about in source["files"].items()]
         entries.append(SourceEntry(
             name, source["title"], source["licence"], source["citation"], source["notes"], files, users,
-            left_out=name in skipped.values(), simulated=any(d in simulated for d in users),
+            left_out=name in skipped.values() or name in left_out.values(),
+            simulated=any(d in simulated for d in users) or any(w.source == name and not w.genuine for w in weights),
         ))  # fmt: skip
     for name in used:
         about = datasets[name]
@@ -184,21 +261,21 @@ def source_entries(
 
 
 def _quality(store: Store, dataset: str, table: str, kept: int, about: Mapping, simulated: bool) -> Quality:
-    columns = records(store.sql(f"SELECT * FROM registry.columns WHERE table_name = '{table}'"))
+    columns = store.query(f"SELECT * FROM registry.columns WHERE table_name = '{table}' ORDER BY rowid").to_pylist()
     flags = [column for column in columns if column["dtype"] == "bool"]
-    identities = [c["name"] for c in columns if c["name"] in ("composition", "reduced_formula")]
+    identities = [c["name"] for c in columns if c["name"] in _IDENTITIES]
     counts = ", ".join(
         [f"count(*) FILTER ({flag['name']})" for flag in flags] + [f"count(DISTINCT {name})" for name in identities]
     )
     counted = [int(n) for n in store.sql(f"SELECT count(*), {counts} FROM {table}").iloc[0][1:]] if counts else []
-    refused = store.sql(f'SELECT row, reason, "column", value FROM rejects.{dataset} ORDER BY row')
-    reasons = [
-        Reason(reason, column, len(rows), [(int(r["row"]), r["value"]) for r in records(rows.head(SHOWN_ROWS))])
-        for (reason, column), rows in refused.groupby(["reason", "column"])
-    ]
+    refused = store.query(f'SELECT row, reason, "column", value FROM rejects.{dataset} ORDER BY row').to_pylist()
+    found: dict[tuple[str, str], list[tuple[int, str | None]]] = {}
+    for row in refused:
+        found.setdefault((row["reason"], row["column"]), []).append((row["row"], row["value"]))
+    reasons = [Reason(*fault, len(rows), rows[:SHOWN_ROWS]) for fault, rows in found.items()]
     return Quality(
-        dataset, about["title"], simulated, int(kept), int(refused["row"].nunique()),
-        list(zip(identities, counted[len(flags) :], strict=True)),
+        dataset, about["title"], "file" if about["kind"] == "image" else "row", simulated, int(kept),
+        len({row["row"] for row in refused}), list(zip(identities, counted[len(flags) :], strict=True)),
         [(flag["name"], flag["description"], n) for flag, n in zip(flags, counted, strict=False)],
         [(c["name"], c["description"], c["null_share"]) for c in columns if c["null_share"]],
         sorted(reasons, key=lambda r: (-r.rows, r.reason, r.column))[:SHOWN_REASONS],

@@ -2,14 +2,40 @@
 
 from __future__ import annotations
 
-from matlas.errors import ConfigError
-from matlas.simulate.thermoelectrics import write_thermoelectrics
+from collections.abc import Callable
 
-GENERATORS = {"thermoelectrics": write_thermoelectrics}
+from matlas.errors import ConfigError
+
+
+# Each is imported when asked for: a spreadsheet needs no torch.
+def _thermoelectrics() -> Callable[..., None]:
+    from matlas.simulate.thermoelectrics import write_thermoelectrics
+
+    return write_thermoelectrics
+
+
+def _micrographs() -> Callable[..., None]:
+    from matlas.simulate.micrographs import write_micrographs
+
+    return write_micrographs
+
+
+def _quantised_resnet18() -> Callable[..., None]:
+    from matlas.simulate.network_weights import write_quantised_resnet18
+
+    return write_quantised_resnet18
+
+
+GENERATORS = {
+    "thermoelectrics": _thermoelectrics,
+    "micrographs": _micrographs,
+    "quantised_resnet18": _quantised_resnet18,
+}
 
 
 def generate(*, generator: str, path: str, **parameters) -> None:
     """Write the sample file `path` by the generator of that name. Raises ConfigError for an unknown name."""
     if generator not in GENERATORS:
         raise ConfigError("unknown generator of sample data", expected=f"one of {sorted(GENERATORS)}", found=generator)
-    GENERATORS[generator](path, **parameters)
+    write = GENERATORS[generator]()
+    write(path, **parameters)

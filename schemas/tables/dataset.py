@@ -4,26 +4,51 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from schemas.config import Column, Dataset, Derived
+from schemas.config.datasets import Column, CompositionDataset, Dataset, Derived, ImageDataset
 from schemas.fields import FIELDS
 from schemas.table import Field, TableSchema
 
-IDENTITY = ("composition", "reduced_formula", "n_elements", "chemical_family", "dominant_element")
+COMPOSITION = ("composition", "reduced_formula", "n_elements", "chemical_family", "dominant_element")
+IMAGE = (
+    "width", "height", "bits", "channels", "conversion", "brightness", "contrast", "sharpness", "sha256", "similar_to",
+    "duplicate", "near_duplicate",
+)  # fmt: skip
 
 
 def dataset_schema(name: str, dataset: Dataset) -> TableSchema:
     """The contract of a clean table. Raises KeyError for a column that neither the dictionary nor the dataset
     describes, ValueError for one that they describe in different ways (loading config/ refuses both)."""
-    key = FIELDS.get(dataset.key) or replace(FIELDS["row_id"], name=dataset.key)
-    if key.dtype != "int64":
-        raise ValueError(f"key {dataset.key!r} holds {key.dtype} in the data dictionary, not the number of a row")
-    fields = [key, *(FIELDS[column] for column in IDENTITY)]
-    fields += [column_field(column, d) for column, d in dataset.columns.items()]
+    of_kind = _image_fields if isinstance(dataset, ImageDataset) else _composition_fields
+    fields = of_kind(dataset)
     fields += [derived_field(column, d) for column, d in dataset.derived.items()]
     fields += [derived_field(column, d, dtype="bool") for column, d in dataset.flags.items()]
-    if dataset.repeats:
+    if getattr(dataset, "repeats", None):
         fields.append(FIELDS["repeated"])
     return TableSchema(name, "datasets", (dataset.key,), tuple(fields), description=dataset.title)
+
+
+def fixed_columns(dataset: Dataset) -> tuple[str, ...]:
+    """Names that a dataset of this kind has anyway, which a definition can't give to columns of its own."""
+    of_kind = (*IMAGE, "label") if isinstance(dataset, ImageDataset) else (*COMPOSITION, "formula", "repeated")
+    return (dataset.key, *of_kind)
+
+
+def _composition_fields(dataset: CompositionDataset) -> list[Field]:
+    key = _key(dataset, "row_id", "the number of a row")
+    columns = [column_field(column, d) for column, d in dataset.columns.items()]
+    return [key, *(FIELDS[column] for column in COMPOSITION), *columns]
+
+
+def _image_fields(dataset: ImageDataset) -> list[Field]:
+    key = _key(dataset, "image_id", "the path of an image")
+    return [key, *([FIELDS["label"]] if dataset.labels else []), *(FIELDS[column] for column in IMAGE)]
+
+
+def _key(dataset: Dataset, usual: str, meaning: str) -> Field:
+    key = FIELDS.get(dataset.key) or replace(FIELDS[usual], name=dataset.key)
+    if key.dtype != FIELDS[usual].dtype:
+        raise ValueError(f"key {dataset.key!r} holds {key.dtype} in the data dictionary, not {meaning}")
+    return key
 
 
 def column_field(name: str, column: str | Column) -> Field:

@@ -8,9 +8,15 @@ from schemas.fields import FIELDS
 from schemas.table import Field, TableSchema
 
 
-def feature_schema(view: str, fields: Sequence[Field]) -> TableSchema:
-    """A feature view of compositions: one row a distinct composition."""
-    return TableSchema(view, "features", ("composition",), (FIELDS["composition"], *fields))
+def feature_schema(view: str, key: Field, fields: Sequence[Field]) -> TableSchema:
+    """A feature view: one row a distinct entity (a composition, an image)."""
+    return TableSchema(view, "features", (key.name,), (key, *fields))
+
+
+def altered_schema(view: str, key: Field, fields: Sequence[Field]) -> TableSchema:
+    """The features of altered copies of some entities."""
+    alteration = FIELDS["alteration"]
+    return TableSchema(view, "altered", (key.name, alteration.name), (key, alteration, *fields))
 
 
 def element_schema(table: str, properties: Sequence[Field]) -> TableSchema:

@@ -9,12 +9,17 @@ from pydantic import TypeAdapter, ValidationError
 
 from schemas.fields import FIELDS
 from schemas.generate import CONFIG_FILES, config_schema, data_dictionary, main
-from tests.schemas.test_config import TREE
+from tests.schemas.tree import TREE
 
-FILES = {
-    "settings": "config.yaml", "sources": "sources.yaml", "datasets": "datasets.yaml", "views": "views.yaml",
-    "methods": "methods.yaml", "study": "studies/own.yaml",
+KINDS = {
+    "config.yaml": "settings", "demo.yaml": "settings", "sources.yaml": "sources", "datasets.yaml": "datasets",
+    "views.yaml": "views", "methods.yaml": "methods",
 }  # fmt: skip
+
+
+def kind_of(name: str) -> str:
+    """The definition that describes a file below config/."""
+    return "study" if name.startswith("studies/") else KINDS[name]
 
 
 def problems(kind: str, value: object) -> list:
@@ -44,18 +49,17 @@ def test_check_names_each_document_out_of_step_and_writing_mends_it(tmp_path, ca
         assert (tmp_path / name).read_bytes() == written
 
 
-@pytest.mark.parametrize("kind", CONFIG_FILES)
-def test_a_json_schema_validator_accepts_good_files(kind):
-    assert problems(kind, yaml.safe_load(TREE[FILES[kind]])) == []
+@pytest.mark.parametrize("name", TREE)
+def test_a_json_schema_validator_accepts_good_files(name):
+    assert problems(kind_of(name), yaml.safe_load(TREE[name])) == []
 
 
-@pytest.mark.parametrize("kind", CONFIG_FILES)
-def test_a_json_schema_validator_accepts_the_files_of_this_repository(kind, repository):
-    name = FILES[kind] if kind != "study" else "studies/*.yaml"
-    paths = list((repository / "config").glob(name))
-    assert paths
-    for path in paths:
-        assert problems(kind, yaml.safe_load(path.read_text(encoding="utf-8"))) == [], path
+def test_a_json_schema_validator_accepts_every_file_of_this_repository(repository):
+    folder = repository / "config"
+    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.y*ml"))
+    assert {kind_of(name) for name in names} == set(CONFIG_FILES)
+    for name in names:
+        assert problems(kind_of(name), yaml.safe_load((folder / name).read_text(encoding="utf-8"))) == [], name
 
 
 @pytest.mark.parametrize(
@@ -65,9 +69,21 @@ def test_a_json_schema_validator_accepts_the_files_of_this_repository(kind, repo
         ("settings", {"runtime": {"blas_threads": 0}}),
         ("sources", {"lab": {"title": "x"}}),
         ("sources", {"Lab": {"title": "x", "licence": "x", "citation": "x", "files": {}}}),
-        ("datasets", {"ores": {"title": "x", "path": "x", "formula": "x", "columns": {"zt": 5}}}),
+        ("settings", {"sample_sources": {"lab": {"generator": "none"}}}),
+        ("datasets", {"ores": {"title": "x", "path": "x", "formula": "x"}}),
+        (
+            "datasets",
+            {"ores": {"kind": "composition", "title": "x", "path": "x", "formula": "x", "columns": {"zt": 5}}},
+        ),
+        ("datasets", {"ores": {"kind": "image", "title": "x", "path": "x", "formula": "x"}}),
+        ("datasets", {"ores": {"kind": "image", "title": "x", "path": "x", "labels": {"by": "table"}}}),
+        ("datasets", {"ores": {"kind": "image", "title": "x", "path": "x", "size": [200]}}),
+        ("views", {"v": {"kind": "image", "features": "stage", "of": "net", "stage": 1}}),
         ("views", {"v": {"kind": "composition", "features": "element_statistics", "table": "m", "statistics": ["x"]}}),
         ("methods", {"clusterings": {"a": {"algorithm": "kmeans", "k": [1]}}}),
+        ("methods", {"clusterings": {"a": {"algorithm": "agglomerative", "k": [2], "stability": {"seeds": 2}}}}),
+        ("methods", {"representations": {"a": {"algorithm": "tsne"}}}),
+        ("study", {"title": "x", "dataset": "ores", "views": ["v"], "representations": [{"views": ["v"]}]}),
         ("study", {"title": "x", "dataset": "ores", "views": [], "representations": ["pca"]}),
     ],
 )

@@ -8,34 +8,62 @@ from pandera.errors import SchemaErrors
 
 from matlas.errors import DataError
 from matlas.tables import _holds, read_table, write_table
-from schemas.config import Column, Dataset, Derived
+from schemas.config.datasets import Column, CompositionDataset, Derived, FolderLabels, ImageDataset
 from schemas.fields import FIELDS
 from schemas.table import Field, TableSchema
-from schemas.tables.analysis import AGREEMENT, CLAIMS, LOADINGS, METRICS, cluster_schema, representation_schema
+from schemas.tables.analysis import (
+    AGREEMENT,
+    CLAIMS,
+    CONDITIONS,
+    CONTINGENCY,
+    INSPECTIONS,
+    LOADINGS,
+    METRICS,
+    SCORES,
+    cluster_schema,
+    representation_schema,
+    reruns_schema,
+    sensitivity_schema,
+)
 from schemas.tables.dataset import REJECTS, dataset_schema
-from schemas.tables.features import element_schema, feature_schema
+from schemas.tables.features import altered_schema, element_schema, feature_schema
 from tests.schemas.violations import valid_frame, violations
 
 KEY = FIELDS["measurement_id"]
-DATASET = Dataset(
-    title="Alloys", path="alloys.csv", formula="Formula", key="measurement_id", repeats=["composition"],
+IMAGE = FIELDS["image_id"]
+DATASET = CompositionDataset(
+    kind="composition", title="Alloys", path="alloys.csv", formula="Formula", key="measurement_id",
+    repeats=["composition"],
     columns={
         "temperature": "T", "zt": Column(source="ZT", nullable=True), "reference": Column(source="doi", nullable=True),
         "hardness": Column(source="HV", unit="GPa", description="Hardness", minimum=0.1, maximum=100),
     },
     derived={"slope": "zt / temperature"}, flags={"hot": Derived(sql="temperature > 300", description="Hot")},
 )  # fmt: skip
+IMAGES = ImageDataset(
+    kind="image", title="Micrographs", path="micrographs", labels=FolderLabels(by="folder"),
+    derived={"grain": "brightness * width"}, flags={"dark": "brightness < 0.2"},
+)  # fmt: skip
 FEATURES = (Field("fraction_of_h", "float64", "1", "", minimum=0.0, maximum=1.0), Field("mean_x", "float64", "K", ""))
 SCHEMAS = {
     "dataset": dataset_schema("alloys", DATASET),
     "rejects": REJECTS,
-    "features": feature_schema("view", FEATURES),
+    "images": dataset_schema("micrographs", IMAGES),
+    "features": feature_schema("view", FIELDS["composition"], FEATURES),
+    "altered": altered_schema("view", IMAGE, FEATURES),
     "elements": element_schema("magpie", (Field("melting_t", "float64", "K", "", nullable=True),)),
     "representation": representation_schema("pca", KEY, width=2),
+    "map": representation_schema("tsne", IMAGE, width=2, rebuilt=False),
     "clusters": cluster_schema("gmm", KEY, ks=[2, 3], responsibilities=2),
+    "reruns": reruns_schema("kmeans", IMAGE, ["seed_0_k_2", "seed_1_k_2"]),
     "loadings": LOADINGS,
     "metrics": METRICS,
     "agreement": AGREEMENT,
+    "scores": SCORES,
+    "contingency": CONTINGENCY,
+    "conditions": CONDITIONS,
+    "inspections": INSPECTIONS,
+    "sensitivity": sensitivity_schema(IMAGE),
     "claims": CLAIMS,
     # no table orders two columns yet
     "ordered": TableSchema("ordered", "test", ("row_id",), (FIELDS["row_id"], *(Field(c, "float64", "1", "") for c in (
@@ -91,3 +119,12 @@ def test_a_field_of_a_table_says_what_it_means_in_which_unit(schema):
     for f in schema.fields:
         assert f.name.isidentifier() and f.name.islower()
         assert (f.unit == "") == (f.dtype in ("string", "bool")), f.name
+
+
+def test_an_empty_key_cell_is_a_value_of_its_own(tmp_path):
+    """Methods without a seed leave it empty: once beside seed 0, not twice."""
+    frame = valid_frame(SCORES).iloc[[0, 0]].reset_index(drop=True).assign(seed=pd.array([0, None], dtype="Int64"))
+    write_table(frame, tmp_path / "table.parquet", SCORES)
+    assert read_table(tmp_path / "table.parquet")["seed"].isna().tolist() == [False, True]
+    with pytest.raises(DataError, match="not unique.*row 0.*<NA>.*row 1"):
+        write_table(frame.assign(seed=pd.array([None, None], dtype="Int64")), tmp_path / "again.parquet", SCORES)

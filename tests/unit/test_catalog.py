@@ -18,6 +18,7 @@ from matlas.tables import read_table, table_info
 from schemas.tables.analysis import CLAIMS
 from tests.unit.results_folder import (
     DATASET_SCHEMA,
+    IMAGE_STUDY,
     JOINED,
     ORES,
     SIZES,
@@ -26,6 +27,7 @@ from tests.unit.results_folder import (
     WEIGHTS,
     make_results,
     put,
+    write_image_results,
     write_results,
 )
 
@@ -56,7 +58,15 @@ def columns_of(ask, relation):
         ("registry.lineage", "table_name input input_hash"),
         ("registry.labels", "table_name name label"),
         ("registry.simulated", "table_name simulated"),
-        ("registry.jobs", "rule wildcards startup_s work_s peak_rss_mb finished"),
+        ("registry.jobs", "rule wildcards startup_s work_s peak_rss_mb finished notes"),
+        ("scores", "study dataset view representation clustering k seed metric value"),
+        ("contingency", "study dataset view representation clustering k seed label cluster entities matched"),
+        (
+            "conditions",
+            "study dataset view representation clustering k seed condition effect_of_cluster effect_of_label "
+            "effect_within_label",
+        ),
+        ("inspections", "study dataset view inspection order seed inspected recall"),
     ],
 )
 def test_relations_that_others_rely_on_have_exactly_these_columns(ask, tmp_path, relation, columns):
@@ -139,6 +149,27 @@ def test_a_sweep_has_one_row_for_each_k_whoever_uses_it(ask):
     assert rows == [["gmm", 2, 0.25], ["kmeans", 2, 0.75], ["kmeans", 3, 0.5]]
 
 
+def test_what_judges_a_study_of_images_is_found_by_the_name_of_the_study(tmp_path):
+    tables = write_image_results(tmp_path)
+    build_catalog(tmp_path / "c.duckdb", tables, tmp_path, studies={"cracks": IMAGE_STUDY})
+
+    def ask(sql):
+        return run_query(tmp_path / "c.duckdb", sql, tmp_path).to_pandas()
+
+    for name in ("scores", "contingency", "conditions", "inspections"):
+        stored = read_table(tmp_path / name / "cracks.parquet")
+        assert_frame_equal(ask(f"FROM {name} ORDER BY ALL"), ask(f"FROM {name}.cracks ORDER BY ALL"))
+        assert len(stored) == ask(f"SELECT count(*) AS n FROM {name} WHERE study = 'cracks'")["n"][0] > 0
+    assert len(read_table(tmp_path / "sensitivity/cracks.parquet")) == len(ask("FROM sensitivity.cracks"))
+
+
+def test_the_registry_knows_what_a_study_is_made_of_and_makes_up_nothing(tmp_path):
+    build_catalog(tmp_path / "c.duckdb", write_image_results(tmp_path), tmp_path, studies={"cracks": IMAGE_STUDY})
+    found = run_query(tmp_path / "c.duckdb", "SELECT * EXCLUDE (study, dataset) FROM registry.studies").to_pylist()
+    expected = [(v, r, r) for v, r in IMAGE_STUDY["spaces"] + IMAGE_STUDY["maps"]] + IMAGE_STUDY["clustered"]
+    assert sorted(tuple(row.values()) for row in found) == sorted(expected)
+
+
 def test_claims_and_their_details_stand_in_two_relations(ask):
     assert ask("SELECT id, verdict FROM claims ORDER BY id").values.tolist() == [
         ["ores-rows", "reproduced"], ["ores-zt", "contradicted"],
@@ -156,12 +187,12 @@ def test_simulated_data_is_marked_in_everything_made_from_it(tmp_path):
 
 def test_costs_come_from_the_logs(tmp_path):
     cost = {"rule": "clean", "wildcards": {"dataset": "ores"}, "startup_s": 0.5, "work_s": 2.0, "peak_rss_mb": 99.0,
-            "finished": "2024-02-29T12:00:00+00:00"}  # fmt: skip
+            "finished": "2024-02-29T12:00:00+00:00", "notes": {"images_per_s": 42.1}}  # fmt: skip
     (tmp_path / "logs").mkdir()
     (tmp_path / "logs" / "clean.log").write_text(f"12:00:00 INFO cost {json.dumps(cost)}\n")
     build_catalog(tmp_path / "c.duckdb", [], tmp_path, studies={}, logs=tmp_path / "logs")
     (row,) = run_query(tmp_path / "c.duckdb", "FROM registry.jobs").to_pylist()
-    assert row == {**cost, "wildcards": '{"dataset": "ores"}'}
+    assert row == {**cost, "wildcards": '{"dataset": "ores"}', "notes": '{"images_per_s": 42.1}'}
 
 
 def test_the_relations_exist_before_the_catalog_does(root):

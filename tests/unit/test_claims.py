@@ -8,8 +8,9 @@ from matlas.errors import ConfigError
 from matlas.sandbox import lock
 
 
-def claim(sql: str, expect=1.0, tolerance=0.0) -> dict:
-    return {"id": "a", "variant": "", "says": "s", "cites": "c", "sql": sql, "expect": expect, "tolerance": tolerance}
+def claim(sql: str, expect=1.0, tolerance=0.0, variants=()) -> dict:
+    about = {"id": "a", "says": "s", "cites": "c", "variants": list(variants)}
+    return {**about, "sql": sql, "expect": expect, "tolerance": tolerance}
 
 
 @pytest.fixture
@@ -44,6 +45,25 @@ def test_simulated_data_never_reproduce_and_a_skipped_source_is_not_evaluated(ca
     assert verdict(2.0, 1.0, 0.0, simulated=True) == "differs on simulated data"
     skipped = measure(catalog, [claim("SELECT 1")], "study", simulated=False, skipped="ore").iloc[0]
     assert skipped["verdict"] == "not evaluated" and "ore" in skipped["detail"]
+
+
+def test_a_claim_with_variants_is_measured_once_on_each_view(catalog):
+    sql = "SELECT length('{variant}'), 'on {variant}' AS detail"
+    rows = measure(catalog, [claim(sql, 4.0, variants=["mono", "stereo"])], "study", simulated=False, skipped=None)
+    assert rows[["variant", "measured", "verdict", "detail"]].values.tolist() == [
+        ["mono", 4.0, "reproduced", "on mono"], ["stereo", 6.0, "contradicted", "on stereo"]
+    ]  # fmt: skip
+    with pytest.raises(ConfigError, match="claim a, variant mono"):
+        measure(catalog, [claim("SELECT {variant}", variants=["mono"])], "study", simulated=False, skipped=None)
+
+
+def test_a_variant_whose_weights_are_left_out_is_not_evaluated_and_the_others_are(catalog):
+    claims = [claim("SELECT length('{variant}')", 4.0, variants=["mono", "stereo"]), claim("SELECT 1")]
+    left_out = {"stereo": "big_network", "unused": "other_network"}
+    rows = measure(catalog, claims, "study", simulated=False, skipped=None, left_out=left_out)
+    assert rows["verdict"].tolist() == ["reproduced", "not evaluated", "reproduced"]
+    assert rows["measured"].isna().tolist() == [False, True, False]
+    assert rows["detail"][1] == "source big_network was left out"
 
 
 @pytest.mark.parametrize(

@@ -6,26 +6,27 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from matlas.clean import clean_compositions, read_raw
+from matlas.clean.compositions import clean_compositions
+from matlas.clean.raw import read_raw
 from matlas.errors import DataError
 from matlas.simulate.thermoelectrics import BAD_ROWS, thermoelectrics, write_thermoelectrics
-from schemas.config import Dataset
+from schemas.config.datasets import CompositionDataset
 from schemas.loading import load_atlas
 from schemas.strict_yaml import read_yaml
 
 
 @pytest.fixture(scope="module")
-def estm(repository) -> Dataset:
+def estm(repository) -> CompositionDataset:
     return load_atlas(read_yaml(repository / "config" / "config.yaml"), repository).datasets["estm"]
 
 
-def toy(**changes) -> Dataset:
+def toy(**changes) -> CompositionDataset:
     definition = {
-        "title": "toy", "path": "toy.csv", "formula": "formula",
+        "kind": "composition", "title": "toy", "path": "toy.csv", "formula": "formula",
         "columns": {"hardness": {"source": "HV", "unit": "GPa", "description": "hardness", "minimum": 0}},
         "max_reject_share": 1.0,
     }  # fmt: skip
-    return Dataset(**(definition | changes))
+    return CompositionDataset(**(definition | changes))
 
 
 def test_the_real_table_has_the_published_numbers_of_rows_and_inconsistencies(estm, mirror):

@@ -5,13 +5,17 @@ from __future__ import annotations
 import logging
 
 import numpy as np
+import pandas as pd
 import pytest
-from sklearn.cluster import KMeans
+from sklearn.cluster import HDBSCAN, AgglomerativeClustering, KMeans
 from sklearn.datasets import make_blobs
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import adjusted_rand_score, silhouette_samples, silhouette_score
 from sklearn.mixture import GaussianMixture
 
 import matlas.cluster.silhouette as silhouette_module
+from matlas.cluster.mixture import DiagonalMixture
+from matlas.cluster.reruns import rerun_labels
 from matlas.cluster.silhouette import map_in_threads, silhouette_samples_many, silhouettes
 from matlas.cluster.stability import (
     bootstrap_stability,
@@ -19,9 +23,11 @@ from matlas.cluster.stability import (
     resample_groups,
     seed_stability,
 )
+from matlas.cluster.study import agreement, cluster
 from matlas.cluster.sweep import sweep, sweep_seeds
 from matlas.cluster.verdict import NO_DISCRETE_GROUPS, NOT_CLUSTERABLE, PEAK, verdict
 from matlas.errors import ConfigError, DataError
+from matlas.metrics import metrics_frame
 
 
 @pytest.fixture(scope="module")
@@ -141,27 +147,61 @@ def test_a_kmeans_sweep_equals_a_loop_of_scikit_learn(compounds):
     assert result.responsibilities is None
 
 
-def test_a_gmm_sweep_equals_scikit_learn_and_its_labels_are_the_largest_responsibilities(blobs):
-    X, _ = blobs
-    result = sweep(X, algorithm="gmm", k=[2, 3, 5], random_state=4, n_init=2, covariance_type="diag")
+@pytest.mark.parametrize("covariance_type", ["full", "diag"])
+def test_a_gmm_sweep_equals_scikit_learn_and_its_labels_are_the_largest_responsibilities(
+    structureless, covariance_type
+):
+    result = sweep(
+        structureless, algorithm="gmm", k=[2, 3, 5], random_state=4, n_init=2, covariance_type=covariance_type
+    )
     for column, k in enumerate(result.k):
-        peer = GaussianMixture(k, covariance_type="diag", n_init=2, init_params="random_from_data", random_state=4).fit(
-            X
-        )
-        np.testing.assert_array_equal(result.labels[:, column], peer.predict(X))
+        peer = GaussianMixture(
+            k, covariance_type=covariance_type, n_init=2, init_params="random_from_data", random_state=4
+        ).fit(structureless)
+        np.testing.assert_array_equal(result.labels[:, column], peer.predict(structureless))
         np.testing.assert_allclose(result.centers[column], peer.means_, atol=1e-8)
-        assert result.bic[column] == pytest.approx(peer.bic(X), rel=1e-9)
+        assert result.bic[column] == pytest.approx(peer.bic(structureless), rel=1e-9)
     assert np.isnan(result.inertia).all()
     best = result.k.index(result.best_k)
-    assert result.responsibilities.shape == (400, result.best_k)
+    assert result.responsibilities.shape == (500, result.best_k)
     np.testing.assert_allclose(result.responsibilities.sum(axis=1), 1, atol=1e-12)
     np.testing.assert_array_equal(result.responsibilities.argmax(axis=1), result.labels[:, best])
 
 
-@pytest.mark.parametrize("algorithm", ["kmeans", "gmm"])
+@pytest.mark.parametrize("init_params", ["random_from_data", "kmeans", "random", "k-means++"])
+def test_the_diagonal_mixture_is_scikit_learns_from_every_start(structureless, init_params):
+    options = {"covariance_type": "diag", "init_params": init_params, "n_init": 7, "random_state": 2}
+    peer = GaussianMixture(4, **options).fit(structureless)
+    mixture = DiagonalMixture(4, **options).fit(structureless)
+    assert mixture.n_iter_ == peer.n_iter_ and mixture.converged_ and peer.converged_
+    assert mixture.lower_bound_ == pytest.approx(peer.lower_bound_, rel=1e-12)
+    for name in ("weights_", "means_", "covariances_", "precisions_"):
+        np.testing.assert_allclose(getattr(mixture, name), getattr(peer, name), rtol=1e-7, atol=1e-9)
+
+
+def test_of_starts_that_reach_one_optimum_the_diagonal_mixture_keeps_the_first(blobs):
+    X = blobs[0][blobs[1] < 2]
+    for seed in range(8):
+        options = {"covariance_type": "diag", "init_params": "random_from_data", "random_state": seed}
+        first, best = (DiagonalMixture(2, n_init=n, **options).fit(X) for n in (1, 12))
+        assert first.lower_bound_ == pytest.approx(best.lower_bound_, rel=1e-12)  # more starts only reach it again
+        np.testing.assert_array_equal(first.predict(X), best.predict(X))
+
+
+def test_a_diagonal_mixture_that_stops_early_says_so_as_scikit_learn_does(structureless):
+    options = {"covariance_type": "diag", "init_params": "random_from_data", "random_state": 0, "max_iter": 3}
+    with pytest.warns(ConvergenceWarning, match="did not converge in 3 iterations"):
+        mixture = DiagonalMixture(4, **options).fit(structureless)
+    with pytest.warns(ConvergenceWarning):
+        peer = GaussianMixture(4, **options).fit(structureless)
+    assert mixture.n_iter_ == peer.n_iter_ == 3 and not mixture.converged_
+    np.testing.assert_allclose(mixture.means_, peer.means_, rtol=1e-9)
+
+
+@pytest.mark.parametrize("algorithm", ["kmeans", "gmm", "agglomerative"])
 def test_planted_groups_are_found_with_their_number(blobs, algorithm):
     X, truth = blobs
-    result = sweep(X, algorithm=algorithm, k=range(2, 9), n_init=10)
+    result = sweep(X, algorithm=algorithm, k=range(2, 9), **({} if algorithm == "agglomerative" else {"n_init": 10}))
     assert result.best_k == 5
     assert adjusted_rand_score(truth, result.labels[:, result.k.index(5)]) == 1
     if algorithm == "gmm":
@@ -206,13 +246,16 @@ def test_rows_that_are_all_equal_have_no_best_k():
         sweep(np.ones((10, 2)), algorithm="kmeans", k=[2, 3])
 
 
-def test_a_collapsed_mixture_is_explained():
-    X = np.repeat(np.eye(3) * 1e12, 4, axis=0)
+@pytest.mark.parametrize("covariance_type", ["full", "diag"])
+def test_a_collapsed_mixture_is_explained(covariance_type):
+    X = np.repeat(np.eye(3) * 1e12 + np.pi * 1e11, 7, axis=0)
     with pytest.raises(DataError, match=r"collapsed.*gmm with 3 components.*found 3 distinct rows"):
-        sweep(X, algorithm="gmm", k=[3], n_init=1)
+        sweep(X, algorithm="gmm", k=[3], n_init=1, covariance_type=covariance_type)
 
 
-@pytest.mark.parametrize(("given", "meant"), [("k-means", "kmeans"), ("KMeans", "kmeans"), ("gmmm", "gmm")])
+@pytest.mark.parametrize(
+    ("given", "meant"), [("k-means", "kmeans"), ("KMeans", "kmeans"), ("gmmm", "gmm"), ("hdbscn", "hdbscan")]
+)
 def test_an_unknown_algorithm_is_refused_with_the_nearest_name(structureless, given, meant):
     with pytest.raises(ConfigError, match=rf"'{meant}' \(nearest\)"):
         sweep(structureless, algorithm=given, k=[2])
@@ -230,6 +273,138 @@ def test_more_clusters_than_rows_and_non_finite_scores_are_refused(structureless
     structureless[3, 2] = np.nan
     with pytest.raises(DataError, match=r"scores hold NaN or infinity \(column index 2\)"):
         sweep(structureless, algorithm="kmeans", k=[2])
+
+
+# --- trees and densities ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def islands():
+    """Two dense groups in a thin mist, and which row is in which (-1: mist)."""
+    rng = np.random.default_rng(1)
+    groups, mist = rng.normal(size=(2, 80, 2)) * 0.2 + [[[0, 0]], [[6, 6]]], rng.uniform(-10, 16, size=(40, 2))
+    return np.concatenate([*groups, mist]), np.repeat([0, 1, -1], [80, 80, 40])
+
+
+@pytest.mark.parametrize("linkage", ["ward", "average", "complete"])
+def test_one_tree_cut_at_every_k_gives_the_partitions_of_scikit_learn(compounds, linkage):
+    X, _ = compounds  # with exact copies: distances tie
+    result = sweep(X, algorithm="agglomerative", k=[2, 3, 5, 12, 40, 700], linkage=linkage)
+    for column, k in enumerate(result.k):
+        peer = AgglomerativeClustering(k, linkage=linkage).fit(X).labels_
+        assert adjusted_rand_score(result.labels[:, column], peer) == 1
+        assert result.silhouette[column] == pytest.approx(silhouette_score(X, peer), abs=1e-12)
+        members = [X[peer == label] for label in range(k)]
+        within = sum(((rows - rows.mean(axis=0)) ** 2).sum() for rows in members)
+        assert result.inertia[column] == pytest.approx(within, rel=1e-9)
+        centers = np.stack([X[result.labels[:, column] == label].mean(axis=0) for label in range(k)])
+        np.testing.assert_allclose(result.centers[column], centers, atol=1e-12)
+    assert result.random_state is None and result.responsibilities is None
+
+
+def test_the_clusters_of_a_tree_are_counted_as_rows_mention_them():
+    X = np.array([[5.0], [0.0], [5.1], [9.0], [0.1]])
+    result = sweep(X, algorithm="agglomerative", k=[2, 3, 4])
+    # 0 and 0.1 merge before 5 and 5.1 (5.1 - 5 is a little under 0.1: these merge first), then 9 joins the fives
+    np.testing.assert_array_equal(result.labels[:, 0], [0, 1, 0, 0, 1])
+    np.testing.assert_array_equal(result.labels[:, 1], [0, 1, 0, 2, 1])
+    np.testing.assert_array_equal(result.labels[:, 2], [0, 1, 0, 2, 3])
+
+
+def test_a_misspelt_linkage_is_refused_with_the_nearest_name(structureless):
+    with pytest.raises(ConfigError, match=r"unknown linkage: expected 'ward' \(nearest\), found 'wards'"):
+        sweep(structureless, algorithm="agglomerative", k=[2], linkage="wards")
+
+
+def test_hdbscan_finds_the_islands_and_leaves_the_mist_out(islands):
+    X, truth = islands
+    result = sweep(X, algorithm="hdbscan", min_cluster_size=20)
+    peer = HDBSCAN(min_cluster_size=20, copy=True).fit(X)
+    assert result.k == (2,) and result.best_k == 2
+    labels = result.labels[:, 0]
+    np.testing.assert_array_equal(labels, peer.labels_)
+    clustered, mist = labels >= 0, truth == -1
+    assert adjusted_rand_score(truth[clustered & ~mist], labels[clustered & ~mist]) == 1
+    assert clustered[~mist].mean() > 0.95 and clustered[mist].mean() < 0.2
+    assert result.silhouette[0] == pytest.approx(silhouette_score(X[clustered], labels[clustered]), abs=1e-12)
+    assert np.isnan(result.inertia).all() and np.isnan(result.bic).all()
+
+
+def test_noise_is_counted_and_lies_at_the_nearest_centroid(islands):
+    X, _ = islands
+    result = cluster(X, None, algorithm="hdbscan", min_cluster_size=20, min_samples=5)
+    labels = result.sweep.labels[:, 0]
+    noise = labels == -1
+    centers = np.stack([X[labels == label].mean(axis=0) for label in range(2)])
+    distance = np.linalg.norm(X[:, None] - centers, axis=2)
+    np.testing.assert_allclose(result.distance[noise], distance[noise].min(axis=1), atol=1e-12)
+    np.testing.assert_allclose(result.distance[~noise], distance[~noise, labels[~noise]], atol=1e-12)
+    metrics = {record["metric"]: record["value"] for record in result.records}
+    assert set(metrics) == {"silhouette", "best_k", "noise_share"}
+    assert metrics["best_k"] == 2 and metrics["noise_share"] == noise.mean() > 0.1
+    table = metrics_frame({"dataset": "d", "view": "v", "representation": "r"}, "hdbscan", result.records)
+    assert table["seed"].isna().all() and table["seed"].dtype == "Int64"
+
+
+def test_data_without_a_dense_region_are_all_noise_which_is_no_error(structureless):
+    result = cluster(structureless, None, algorithm="hdbscan", min_cluster_size=100)
+    assert result.sweep.k == (0,) and result.sweep.best_k == 0
+    assert (result.sweep.labels == -1).all() and np.isnan(result.distance).all()
+    assert {record["metric"]: record["value"] for record in result.records} == {"best_k": 0, "noise_share": 1.0}
+    assert list(result.reruns_frame(pd.RangeIndex(500, name="image_id")).columns) == ["image_id", "seed_0_k_0"]
+
+
+def test_fewer_rows_than_the_smallest_cluster_are_refused(structureless):
+    with pytest.raises(DataError, match="expected 501 or more, found 500"):
+        sweep(structureless, algorithm="hdbscan", min_cluster_size=5, min_samples=501)
+
+
+# --- tables -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_reruns_table_holds_every_seed_and_k_and_gives_them_back(structureless):
+    options = {"algorithm": "kmeans", "k": [2, 4], "n_init": 1}
+    result = cluster(structureless, None, random_state=5, stability={"seeds": 3, "bootstraps": 0}, **options)
+    entities = pd.Index([f"image {i}" for i in range(500)], name="image_id")
+    table = result.reruns_frame(entities)
+    columns = [f"seed_{seed}_k_{k}" for seed in (5, 6, 7) for k in (2, 4)]
+    assert list(table.columns) == ["image_id", *columns]
+    assert (table[columns].dtypes == "int64").all() and table["image_id"].tolist() == entities.tolist()
+    for seed in (5, 6, 7):
+        alone = sweep(structureless, random_state=seed, **options)
+        np.testing.assert_array_equal(table[f"seed_{seed}_k_4"], alone.labels[:, 1])
+    np.testing.assert_array_equal(result.labels_frame(entities)["k_2"], table["seed_5_k_2"])
+    seeds, ks, labels = rerun_labels(table.set_index("image_id"))
+    assert (seeds, ks) == ([5, 5, 6, 6, 7, 7], [2, 4] * 3)
+    np.testing.assert_array_equal(labels, table[columns])
+    with pytest.raises(DataError, match="not a table of reruns"):
+        rerun_labels(table)
+
+
+def test_only_algorithms_that_sweep_have_columns_of_k(islands):
+    X, _ = islands
+    entities = pd.RangeIndex(len(X), name="image_id")
+    tree = cluster(X, None, algorithm="agglomerative", k=[2, 3], linkage="average")
+    density = cluster(X, None, algorithm="hdbscan", min_cluster_size=20)
+    assert list(tree.labels_frame(entities).columns) == ["image_id", "cluster", "distance", "k_2", "k_3"]
+    assert list(density.labels_frame(entities).columns) == ["image_id", "cluster", "distance"]
+    assert (tree.swept, density.swept) == ((2, 3), ())
+
+
+def test_agreement_leaves_out_a_clustering_that_finds_its_own_number(islands):
+    X, _ = islands
+    entities = pd.RangeIndex(len(X), name="image_id")
+    tables = []
+    for name, spec in {
+        "ward": {"algorithm": "agglomerative", "k": [2, 3]}, "dense": {"algorithm": "hdbscan", "min_cluster_size": 20}
+    }.items():  # fmt: skip
+        labels = cluster(X, None, **spec).labels_frame(entities).set_index("image_id")
+        tables += [({"view": v, "representation": "pca", "clustering": name}, labels) for v in ("a", "b")]
+    table = agreement(tables, "study")
+    assert set(table["clustering"]) == {"ward"} and len(table) == 6  # pairs of 2 views x 2 k
+    assert table.query("k_a == k_b")["ari"].tolist() == [1.0, 1.0]
+    none = agreement(tables[2:], "study")
+    assert none.empty and none["ari"].dtype == "float64" and list(none.columns) == list(table.columns)
 
 
 # --- stability --------------------------------------------------------------------------------------------------------
@@ -327,6 +502,15 @@ def test_resampling_rows_of_near_copies_looks_more_stable_than_resampling_their_
     by_group = bootstrap_stability(X, groups, reference, n_bootstrap=20, n_init=5)["ari"].mean()
     by_row = bootstrap_stability(X, np.arange(len(X)), reference, n_bootstrap=20, n_init=5)["ari"].mean()
     assert by_row > by_group + 0.05
+
+
+def test_without_groups_single_rows_are_drawn(structureless):
+    reference = sweep(structureless, algorithm="kmeans", k=[3], n_init=2)
+    table = bootstrap_stability(structureless, None, reference, n_bootstrap=2, n_init=2)
+    rows = bootstrap_stability(structureless, np.arange(500), reference, n_bootstrap=2, n_init=2)
+    pd.testing.assert_frame_equal(table, rows)
+    drawn = resample_groups(np.arange(500), np.random.default_rng(0))
+    assert len(drawn) == 500 and 280 < len(set(drawn)) < 350  # 500 (1 - 1/e) = 316 expected
 
 
 def test_bootstraps_without_fitting_groups_are_refused(structureless):

@@ -6,7 +6,7 @@ import pytest
 
 from matlas.errors import ConfigError
 from matlas.expressions import add_columns
-from schemas.config import Derived
+from schemas.config.datasets import Derived
 
 
 @pytest.fixture

@@ -13,14 +13,14 @@ from matplotlib.figure import Figure
 from sklearn.metrics import adjusted_rand_score
 
 from matlas.errors import ConfigError, DataError
-from matlas.figures.draw import FIGURES, draw, tabulate
+from matlas.figures.draw import draw, tabulate
 from matlas.figures.labels import spread_boxes, spread_line
 from matlas.figures.properties import round_step
 from matlas.figures.study_data import load_study_data
-from matlas.figures.style import PALETTE, SAMPLE_MARK
+from matlas.figures.style import PALETTE, SAMPLE_MARK, page
 from matlas.lineage import Lineage
 from matlas.tables import write_table
-from schemas.config import Dataset
+from schemas.config.datasets import CompositionDataset
 from schemas.tables.analysis import AGREEMENT, METRICS, cluster_schema, representation_schema
 from schemas.tables.dataset import REJECTS, dataset_schema
 
@@ -28,8 +28,8 @@ FAMILIES = {
     "Te": "chalcogenide", "Se": "chalcogenide", "Sb": "pnictide", "O": "oxide", "Ge": "tetrelide", "Fe": "pnictide",
     "Cu": "chalcogenide", "Co": "pnictide", "Mg": "tetrelide", "Ni": "tetrelide", "S": "chalcogenide", "Bi": "pnictide",
 }  # fmt: skip
-DATASET = Dataset(
-    path="toy.csv", key="measurement_id", formula="Formula",
+DATASET = CompositionDataset(
+    kind="composition", path="toy.csv", key="measurement_id", formula="Formula",
     title="Toy", columns={"temperature": "T", "zt": "ZT", "electrical_conductivity": "s", "seebeck_coefficient": "S"},
     derived={"gap": {"sql": "zt", "unit": "eV", "description": "Gap, where known"}},
     flags={"odd": {"sql": "zt > 1", "description": "Odd"}},
@@ -40,7 +40,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 
 def specs(**changes) -> dict[str, dict]:
-    """One figure of each kind, as a study writes them."""
+    """One figure of each kind that needs no classes, as a study writes them."""
     boxes = {"properties": ["zt", "electrical_conductivity"], "log": ["electrical_conductivity"]}
     parameters = {
         "cluster_sweep": {}, "cluster_map": {}, "agreement": {}, "seed_spread": {},
@@ -117,9 +117,13 @@ def write_study(folder, *, rows=600, views=VIEWS, ks=KS, seeds=6, simulated=Fals
     return paths
 
 
+def loaded(paths, study, title, **about):
+    return load_study_data(paths, study, title, described_by="dominant_element", **about)
+
+
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
-    return load_study_data(write_study(tmp_path_factory.mktemp("tables")), "toy_study", "A toy study")
+    return loaded(write_study(tmp_path_factory.mktemp("tables")), "toy_study", "A toy study")
 
 
 def drawn(spec, data, folder) -> tuple[str, pd.DataFrame]:
@@ -139,7 +143,7 @@ def rows_of(data, view="magpie") -> pd.DataFrame:
     return data.entities.merge(clusters, on="measurement_id")
 
 
-@pytest.mark.parametrize("kind", FIGURES)
+@pytest.mark.parametrize("kind", specs())
 def test_every_kind_draws_readable_xml_with_a_title_and_a_tidy_csv(kind, study, tmp_path):
     svg, csv = drawn(specs()[kind], study, tmp_path)
     root = ET.fromstring(svg)
@@ -150,7 +154,7 @@ def test_every_kind_draws_readable_xml_with_a_title_and_a_tidy_csv(kind, study, 
     assert sorted(p.name for p in tmp_path.iterdir()) == [f"a_{kind}.csv", f"a_{kind}.svg"]
 
 
-@pytest.mark.parametrize("kind", FIGURES)
+@pytest.mark.parametrize("kind", specs())
 def test_drawing_twice_gives_the_same_bytes_whatever_the_users_matplotlib_settings(kind, study, tmp_path):
     import matplotlib
 
@@ -159,7 +163,7 @@ def test_drawing_twice_gives_the_same_bytes_whatever_the_users_matplotlib_settin
         assert drawn(specs()[kind], study, tmp_path)[0] == first
 
 
-@pytest.mark.parametrize("kind", FIGURES)
+@pytest.mark.parametrize("kind", specs())
 def test_the_sample_data_mark_stands_in_figure_and_csv_exactly_when_data_are_simulated(kind, study, tmp_path):
     svg, csv = drawn(specs()[kind], study, tmp_path)
     assert "SAMPLE DATA" not in svg and "sample_data" not in csv
@@ -174,13 +178,13 @@ def test_one_simulated_table_makes_the_study_simulated(tmp_path):
     (tmp_path / "sample").mkdir()
     real = write_study(tmp_path / "real", rows=100, ks=[2, 3])
     sample = write_study(tmp_path / "sample", rows=100, ks=[2, 3], simulated=True)
-    assert not load_study_data(real, "s", "S").simulated
-    assert load_study_data([*real[:-2], sample[-2], real[-1]], "s", "S").simulated
+    assert not loaded(real, "s", "S").simulated
+    assert loaded([*real[:-2], sample[-2], real[-1]], "s", "S").simulated
 
 
 def test_tables_are_aligned_by_key_though_each_stands_in_its_own_order(tmp_path):
     paths = write_study(tmp_path, rows=120, ks=[2, 3])
-    data = load_study_data(reversed(paths), "s", "S")
+    data = loaded(reversed(paths), "s", "S")
     stored = pd.read_parquet(tmp_path / "labels_magpie.parquet").set_index("measurement_id")["cluster"]
     assert stored.index.tolist() != data.entities["measurement_id"].tolist()
     assert data.labels(("magpie", "pca2"), "kmeans").tolist() == stored.loc[data.entities["measurement_id"]].tolist()
@@ -191,11 +195,11 @@ def test_a_table_of_other_rows_or_of_another_dataset_is_refused(tmp_path):
     (tmp_path / "b").mkdir()
     paths, shorter = write_study(tmp_path / "a", rows=100), write_study(tmp_path / "b", rows=99)
     with pytest.raises(DataError, match="missing \\[100\\]"):
-        load_study_data([paths[0], *shorter[1:]], "s", "S")
+        loaded([paths[0], *shorter[1:]], "s", "S")
     with pytest.raises(DataError, match="one dataset"):
-        load_study_data([paths[0], *shorter], "s", "S")
+        loaded([paths[0], *shorter], "s", "S")
     with pytest.raises(DataError, match="space without scores"):
-        load_study_data([paths[0], *paths[2:]], "s", "S")
+        loaded([paths[0], *paths[2:]], "s", "S")
 
 
 def test_sweep_csv_holds_the_reference_and_the_spread_over_all_seeds(study, tmp_path):
@@ -211,7 +215,7 @@ def test_sweep_csv_holds_the_reference_and_the_spread_over_all_seeds(study, tmp_
 
 
 def test_sweep_without_reruns_has_no_band(tmp_path):
-    data = load_study_data(write_study(tmp_path, rows=100, seeds=0, views=["magpie"]), "s", "S")
+    data = loaded(write_study(tmp_path, rows=100, seeds=0, views=["magpie"]), "s", "S")
     svg, csv = drawn(specs()["cluster_sweep"], data, tmp_path)
     assert csv["low"].isna().all() and set(csv["seeds"]) == {1}
     assert "Band" not in svg and "compared" not in svg
@@ -288,7 +292,7 @@ def test_trend_csv_holds_the_median_of_each_step_and_leaves_small_clusters_out(s
 
 
 def test_a_trend_with_more_lines_than_labels_fit_names_the_highlighted_ones_only(tmp_path):
-    data = load_study_data(write_study(tmp_path, rows=1500, ks=[2, 36], views=["magpie"]), "s", "S")
+    data = loaded(write_study(tmp_path, rows=1500, ks=[2, 36], views=["magpie"]), "s", "S")
     svg, csv = drawn(specs()["property_trend"], data, tmp_path)
     lines = csv.drop_duplicates("cluster")
     assert len(lines) > 30
@@ -341,6 +345,24 @@ def test_agreement_csv_holds_every_pair_within_a_view_and_pairs_at_equal_k_betwe
         assert f"median {np.median(values):.2f}" in texts(svg)
 
 
+def test_pairs_of_many_views_are_pooled_rather_than_drawn_in_dozens_of_panels(tmp_path):
+    views = [*VIEWS, "deml", "megnet_el"]
+    data = loaded(write_study(tmp_path, rows=60, views=views, ks=[2, 3, 4], seeds=1), "s", "S")
+    svg, csv = drawn(specs()["agreement"], data, tmp_path)
+    assert csv["group"].value_counts().to_dict() == {"Between two views": 6 * 3, "Within one view": 4 * 3}
+    assert "Between two views (18 pairs)" in texts(svg)
+
+
+def test_a_page_with_many_columns_goes_on_below_and_keeps_shared_scales(study):
+    figure, axes = page(study, "Five", columns=5, rows=2, sharex="col", sharey="row")
+    axes[0, 4].plot([0, 1], [0, 70])
+    figure.draw_without_rendering()
+    boxes = [ax.get_position().bounds for ax in axes.flat]
+    assert axes.shape == (2, 5) and len({(round(x, 3), round(y, 3)) for x, y, *_ in boxes}) == 10
+    assert axes[0, 3].get_position().y1 < axes[1, 0].get_position().y0  # the second band stands below the first
+    assert axes[0, 0].get_ylim() == axes[0, 4].get_ylim() != axes[1, 0].get_ylim()
+
+
 def test_ranking_orders_clusters_by_median_with_the_window_of_their_best_quarter(study, tmp_path):
     spec = {"name": "t", "kind": "cluster_ranking", "clustering": "kmeans", "rank_by": "zt", "window": "temperature"}
     tabulate(spec, study, tmp_path / "t.csv")
@@ -366,16 +388,16 @@ def test_ranking_orders_clusters_by_median_with_the_window_of_their_best_quarter
         assert np.isclose(line["chemical_family_share"], np.mean(own["chemical_family"] == line["chemical_family"]))
 
 
-@pytest.mark.parametrize("kind", FIGURES)
+@pytest.mark.parametrize("kind", specs())
 def test_few_rows_one_view_and_a_constant_property_still_draw(kind, tmp_path):
     paths = write_study(tmp_path, rows=8, views=["magpie"], ks=[2, 3, 4], seeds=2, constant=True)
-    data = load_study_data(paths, "small", "Small")
+    data = loaded(paths, "small", "Small")
     svg, csv = drawn(specs(min_rows=1)[kind], data, tmp_path)
     assert len(csv) and "magpie" in texts(svg)
 
 
 def test_a_property_without_positive_values_leaves_its_log_panel_empty_and_says_why(tmp_path):
-    data = load_study_data(write_study(tmp_path, rows=60, ks=[2, 3, 4], constant=True), "s", "S")
+    data = loaded(write_study(tmp_path, rows=60, ks=[2, 3, 4], constant=True), "s", "S")
     svg, csv = drawn(specs(properties=["zt"], log=["zt"])["property_boxes"], data, tmp_path)
     assert "no positive value" in texts(svg) and (csv["non_positive"] == csv["rows"]).all()
 

@@ -1,12 +1,21 @@
-"""Principal components against the eigenvectors of the covariance, and the errors a user can act on."""
+"""Principal components against the eigenvectors of the covariance, preprocessing and maps by hand, and the errors."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn.manifold import trustworthiness
 
 from matlas.errors import DataError
-from matlas.represent import finite_matrix, pca
+from matlas.represent import finite_matrix, fit
+
+
+def pca(features, *, standardise=True, **parameters):
+    return fit(features, algorithm="pca", standardise=standardise, **parameters)
+
+
+def shares(result):
+    return [r["value"] for r in result.records if r["metric"].startswith("explained_variance_ratio_")]
 
 
 @pytest.fixture
@@ -23,7 +32,7 @@ def test_components_are_the_eigenvectors_of_the_correlation_matrix(features):
     values, vectors = np.linalg.eigh(np.corrcoef(features.T))
     values, vectors = values[::-1], vectors[:, ::-1]
     result = pca(features, n_components=4)
-    np.testing.assert_allclose(result.explained_variance_ratio, values[:4] / 8, rtol=1e-10)
+    np.testing.assert_allclose(shares(result), values[:4] / 8, rtol=1e-10)
     np.testing.assert_allclose(np.abs(result.loadings @ vectors[:, :4]), np.eye(4), atol=1e-8)
     np.testing.assert_allclose(result.scores, standardised(features) @ result.loadings.T, atol=1e-10)
 
@@ -33,7 +42,7 @@ def test_reconstruction_error_is_the_variance_that_the_components_leave(features
     residual = standardised(features) - result.scores @ result.loadings
     np.testing.assert_allclose(result.reconstruction_error, (residual**2).mean(axis=1), atol=1e-12)
     # standardised columns have unit variance: what is not explained is the mean error
-    assert result.reconstruction_error.mean() == pytest.approx(1 - result.explained_variance_ratio.sum(), abs=1e-12)
+    assert result.reconstruction_error.mean() == pytest.approx(1 - sum(shares(result)), abs=1e-12)
 
 
 def test_reconstruction_error_covers_every_row_of_a_long_table():
@@ -99,3 +108,54 @@ def test_rows_that_are_all_equal_have_no_components():
 def test_a_vector_is_not_a_table():
     with pytest.raises(DataError, match="expected 2 dimensions"):
         finite_matrix(np.arange(3.0), "scores")
+
+
+def test_the_identity_is_the_view_itself_and_cannot_be_rebuilt_from_less(features):
+    result = fit(features, algorithm="identity")
+    np.testing.assert_array_equal(result.scores, features)
+    assert result.loadings is None and result.reconstruction_error is None
+    assert result.records == [{"metric": "n_features", "value": 8.0, "seed": None}]
+
+
+def test_rows_come_to_unit_length_before_columns_are_standardised(features):
+    unit = features / np.sqrt((features**2).sum(axis=1))[:, None]
+    np.testing.assert_allclose(fit(features, algorithm="identity", normalise=True).scores, unit)
+    both = fit(features, algorithm="identity", normalise=True, standardise=True).scores
+    np.testing.assert_allclose(both, (unit - unit.mean(axis=0)) / unit.std(axis=0))
+
+
+def test_a_row_of_zeros_has_no_direction(features):
+    features[[3, 5]] = 0
+    with pytest.raises(DataError, match="no direction.*found 2 of 300"):
+        fit(features, algorithm="identity", normalise=True)
+
+
+@pytest.fixture(scope="module")
+def blobs():
+    rng = np.random.default_rng(3)
+    return np.repeat(rng.normal(size=(3, 60)) * 10, 40, axis=0) + rng.normal(size=(120, 60))
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [{"algorithm": "tsne", "perplexity": 10, "init": "pca"}, {"algorithm": "umap", "n_neighbors": 10, "min_dist": 0.1}],
+    ids=lambda spec: spec["algorithm"],
+)
+def test_a_map_keeps_planted_groups_apart_is_repeatable_and_says_how_far_to_trust_it(blobs, spec):
+    spec |= {"n_components": 20, "random_state": 0}
+    made, again = fit(blobs, **spec), fit(blobs, **spec)
+    np.testing.assert_array_equal(made.scores, again.scores)
+    group = np.repeat(range(3), 40)
+    distance = np.linalg.norm(made.scores[:, None] - made.scores[None], axis=2)
+    np.fill_diagonal(distance, np.inf)
+    assert (group[distance.argmin(axis=1)] == group).all()
+    said = {r["metric"]: r["value"] for r in made.records}
+    assert said["n_features"] == 60
+    assert said["trustworthiness"] == pytest.approx(trustworthiness(blobs, made.scores, n_neighbors=5))
+
+
+def test_a_map_of_too_few_rows_says_how_many_it_needs(blobs):
+    with pytest.raises(DataError, match="at least 90 for a perplexity of 30, found 40"):
+        fit(blobs[:40], algorithm="tsne", perplexity=30, init="pca", n_components=5, random_state=0)
+    with pytest.raises(DataError, match="more than 15 neighbours, found 15"):
+        fit(blobs[:15], algorithm="umap", n_neighbors=15, min_dist=0.1, n_components=5, random_state=0)

@@ -15,6 +15,14 @@ SMALL = {
     "sample_sources": {"estm": {"generator": "thermoelectrics", "rows": 300, "seed": 0}},
     "studies": ["estm_families"],
 }
+SMALL_IMAGES = {
+    "sample_sources": {
+        "neu_det": {"generator": "micrographs", "rows": 96, "seed": 0},
+        "imagenet_resnet18_pq": {"generator": "quantised_resnet18", "seed": 0},
+    },
+    "skip_sources": ["torchvision_resnet18"],
+    "studies": ["neu_det_defects"],
+}
 PARTS = ("Snakefile", "rules", "workflow_scripts", "matlas", "schemas", "config", "profiles", "requirements.lock")
 
 
@@ -65,7 +73,7 @@ class Project:
         return Project(folder)
 
 
-def fresh_project(repository: Path, folder: Path) -> Project:
+def fresh_project(repository: Path, folder: Path, settings: dict = SMALL) -> Project:
     """The project without results, with fewer cluster numbers and reruns so that a run takes seconds."""
     folder.mkdir(parents=True)
     for part in PARTS:
@@ -74,12 +82,15 @@ def fresh_project(repository: Path, folder: Path) -> Project:
             shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy2(source, folder / part)
-    (folder / "config" / "small.yaml").write_text(yaml.safe_dump(SMALL))
+    (folder / "config" / "small.yaml").write_text(yaml.safe_dump(settings))
     methods = yaml.safe_load((folder / "config" / "methods.yaml").read_text())
     for method in methods["clusterings"].values():
-        method["k"], method["n_init"] = [2, 3, 4, 8], 2
+        fewer = {"n_init": 2, "k": [2, 3, 4, 6, 8]}
+        method |= {key: value for key, value in fewer.items() if key in method}
         if "stability" in method:
-            method["stability"] |= {"seeds": 2, "bootstraps": 2}
+            method["stability"] |= {"seeds": 2, **({"bootstraps": 2} if "bootstraps" in method["stability"] else {})}
+    for method in methods["inspections"].values():
+        method |= {"k": 12, "outliers": 6, "frames": 20, "seeds": 2, "n_init": 1}
     (folder / "config" / "methods.yaml").write_text(yaml.safe_dump(methods))
     return Project(folder)
 
@@ -89,6 +100,15 @@ def built(repository, tmp_path_factory) -> Project:
     """A finished run on the small sample. Tests must not change it: they take `project`."""
     project = fresh_project(repository, tmp_path_factory.mktemp("built") / "project")
     run = project.snakemake()
+    assert run.returncode == 0, run.stdout + run.stderr
+    return project
+
+
+@pytest.fixture(scope="session")
+def built_images(repository, tmp_path_factory) -> Project:
+    """A finished run of the micrograph study on a small sample. Tests must not change it."""
+    project = fresh_project(repository, tmp_path_factory.mktemp("images") / "project", SMALL_IMAGES)
+    run = project.snakemake(timeout=900)
     assert run.returncode == 0, run.stdout + run.stderr
     return project
 

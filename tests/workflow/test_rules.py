@@ -34,6 +34,11 @@ def test_every_rule_has_log_benchmark_message_threads_resources_and_a_code_hash(
         assert hashed == run, f"{name} hashes {hashed} but runs {run}"
 
 
+def test_the_rule_that_embeds_asks_for_a_gpu_and_no_other_does(repository):
+    asking = {name.split(":")[1] for name, body in rule_bodies(repository) if re.search(r"^\s+gpu=1,", body, re.M)}
+    assert asking == {"embed_images"}
+
+
 def test_no_rule_script_or_library_module_names_a_dataset_or_source(repository):
     names = set(yaml.safe_load((repository / "config/datasets.yaml").read_text()))
     names |= set(yaml.safe_load((repository / "config/sources.yaml").read_text()))
@@ -50,15 +55,17 @@ def test_no_rule_script_or_library_module_names_a_dataset_or_source(repository):
 def test_every_script_imports_without_snakemake_and_is_short(repository):
     check = """
 import importlib.util, sys
-for path in sys.argv[1:]:
+lean, with_network = sys.argv[1:-1], sys.argv[-1]
+for path in [*lean, with_network]:
+    if path == with_network:
+        assert "torch" not in sys.modules, "only a job that computes with a network imports torch"
     spec = importlib.util.spec_from_file_location("script", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     assert callable(module.main), path
 assert "snakemake" not in sys.modules
-assert "torch" not in sys.modules
 """
-    paths = [str(p) for p in scripts(repository)]
+    paths = sorted(map(str, scripts(repository)), key=lambda path: path.endswith("embed_images.py"))
     run = subprocess.run([sys.executable, "-c", check, *paths], capture_output=True, text=True, cwd=repository)
     assert run.returncode == 0, run.stderr
     for path in scripts(repository):

@@ -1,11 +1,14 @@
 """A user's own study, following docs/add-a-study.md to the letter, and what wrong input gets."""
 
 import re
+from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from matlas.store import open_store
-from tests.workflow.conftest import Project, fresh_project
+from tests.workflow.conftest import SMALL_IMAGES, Project, fresh_project
 
 pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("study")]
 
@@ -17,8 +20,8 @@ def project(repository, tmp_path) -> Project:
     return fresh_project(repository, tmp_path / "project")
 
 
-def blocks(repository, language: str) -> list[str]:
-    page = (repository / "docs" / "add-a-study.md").read_text(encoding="utf-8")
+def blocks(repository, language: str, page: str = "add-a-study.md") -> list[str]:
+    page = (repository / "docs" / page).read_text(encoding="utf-8")
     return re.findall(rf"```{language}\n(.*?)```", page, re.S)
 
 
@@ -50,6 +53,49 @@ def test_a_study_of_the_docs_works_with_no_code(project, repository):
     assert {p.name for p in (project.results / "figures" / "hardness").glob("*.svg")} == {
         "sweep.svg", "map.svg", "hardness_map.svg", "boxes.svg",
     }  # fmt: skip
+
+
+def write_micrographs(folder: Path) -> dict[str, str]:
+    """Twenty-two grey images of two sizes, a 16-bit TIFF, a colour PNG and a file that is no image; what the clean
+    stage must say of each odd one."""
+    rng = np.random.default_rng(0)
+    (folder / "day_2").mkdir(parents=True)
+    for i in range(22):
+        size = (80, 100) if i % 2 else (64, 64)
+        grey = 90 + 60 * (i % 3) + rng.normal(0, 8, size)
+        place = folder / "day_2" if i > 15 else folder
+        Image.fromarray(grey.clip(0, 255).astype(np.uint8)).save(place / f"grain_{i:02}.png")
+    Image.fromarray(rng.integers(0, 60_000, (70, 70), dtype=np.uint16)).save(folder / "deep.tif")
+    Image.fromarray(rng.integers(0, 255, (70, 70, 3), dtype=np.uint8)).save(folder / "colour.png")
+    (folder / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 this was a picture once")
+    return {"deep.tif": "", "colour.png": "colour to grey"}
+
+
+def test_a_folder_of_images_without_labels_needs_one_file_and_no_code(repository, tmp_path):
+    settings = {k: v for k, v in SMALL_IMAGES.items() if k != "studies"} | {"studies": ["grains"]}
+    project = fresh_project(repository, tmp_path / "project", settings)
+    odd = write_micrographs(project.folder / "data" / "micrographs")
+    study = project.folder / "config" / "studies" / "grains.yaml"
+    study.write_text(blocks(repository, "yaml", "add-a-study-of-images.md")[0])
+    run = project.snakemake()
+    assert run.returncode == 0, run.stdout + run.stderr
+    store = open_store(project.results)
+    images = store.sql("SELECT * FROM datasets.grains").set_index("image_id")
+    assert len(images) == 24 and images.loc["deep.tif", "bits"] == 16
+    assert {name: images.loc[name, "conversion"] for name in odd} == odd
+    refused = store.sql("SELECT value, reason FROM rejects.grains")
+    assert refused["value"].tolist() == ["broken.jpg"] and refused["reason"][0]
+    query = re.search(r'matlas query "(.*?)"', " ".join(blocks(repository, "sh", "add-a-study-of-images.md")))[1]
+    assert len(store.sql(query)) == 10
+    assert {p.stem for p in (project.results / "figures" / "grains").glob("*.svg")} == {
+        "sweep", "clusters", "exemplars", "outliers", "light", "sensitivity",
+    }  # fmt: skip
+    report = (project.results / "report" / "index.html").read_text(encoding="utf-8")
+    assert "broken.jpg" in report and "Micrographs of our alloys" in report
+
+    edited = project.folder / "data" / "micrographs" / "grain_03.png"
+    Image.fromarray(np.full((80, 100), 7, dtype=np.uint8) + np.eye(80, 100, dtype=np.uint8)).save(edited)
+    assert "clean_images" in project.planned(), "an image edited in place is noticed"
 
 
 def test_a_study_can_be_run_alone_by_its_name(project, repository):

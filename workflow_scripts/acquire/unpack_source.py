@@ -10,7 +10,7 @@ def main(job):
     file = job.params.file
     unpack(
         Path(job.input[0]), Path(job.output[0]), kind=file["unpack"], max_bytes=file["max_unpacked_bytes"],
-        max_files=file["max_files"], source_id=job.wildcards.source,
+        max_files=file["max_files"], source_id=job.params.name,
     )  # fmt: skip
 
 

@@ -15,7 +15,10 @@ def main(job):
     with catalog_connection(
         tables, root, studies={study: job.params.structure}, joined_views=job.params.joined
     ) as catalog:
-        claims = measure(catalog, job.params.claims, study, simulated=job.lineage.simulated, skipped=job.params.skipped)
+        claims = measure(
+            catalog, job.params.claims, study, simulated=job.lineage.simulated, skipped=job.params.skipped,
+            left_out=job.params.left_out,
+        )  # fmt: skip
     write_table(claims, job.output[0], CLAIMS, lineage=job.lineage, attributes={"study": study})
 
 

@@ -6,6 +6,7 @@ from matlas.features.composition import feature_batches, feature_fields
 from matlas.features.elements import read_element_table
 from matlas.jobs import run
 from matlas.tables import read_table, write_table
+from schemas.fields import FIELDS
 from schemas.tables.features import feature_schema
 
 
@@ -16,7 +17,7 @@ def main(job):
     write_table(
         feature_batches(formulas, spec, table),
         job.output[0],
-        feature_schema(job.wildcards.view, feature_fields(spec, table)),
+        feature_schema(job.wildcards.view, FIELDS["composition"], feature_fields(spec, table)),
         lineage=job.lineage,
         attributes={"dataset": job.wildcards.dataset, "view": job.wildcards.view, "spec": json.dumps(spec)},
     )

@@ -8,11 +8,16 @@ from matlas.jobs import run
 
 
 def main(job):
-    data = load_study_data([Path(p) for p in job.input], job.params.study, job.params.title)
+    params = job.params
+    data = load_study_data(
+        [Path(p) for p in job.input.tables], params.study, params.title, label=params.label,
+        described_by=params.described_by, restrictions=params.restrictions,
+        images=Path(job.input.images[0]) if job.input.images else None, white_level=params.white_level,
+    )  # fmt: skip
     files = {Path(path).name: Path(path) for path in job.output}
-    for spec in job.params.figures:
+    for spec in params.figures:
         draw(spec, data, files[f"{spec['name']}.svg"], files[f"{spec['name']}.csv"])
-    for spec in job.params.tables:
+    for spec in params.tables:
         tabulate(spec, data, files[f"{spec['name']}.csv"])
 
 

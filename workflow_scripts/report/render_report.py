@@ -7,9 +7,11 @@ from matlas.report.build import render
 
 
 def main(job):
+    params = job.params
     render(
-        Path(job.output[0]), Path(job.input.catalog).parent, job.params.studies, job.params.skipped,
-        job.params.sources, job.params.datasets, logs=Path(job.log).parents[1],
+        Path(job.output[0]), Path(job.input.catalog).parent, studies=params.studies, structures=params.structure,
+        skipped=params.skipped, left_out=params.get("left_out", {}), restrictions=params.restrictions,
+        sources=params.sources, datasets=params.datasets, logs=Path(job.log).parents[1],
     )  # fmt: skip
 
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
-from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
-import openpyxl
 import pandas as pd
 
+from matlas.clean.rejects import as_rejects, within_share
 from matlas.composition import (
     chemical_family,
     dominant_element,
@@ -18,69 +16,17 @@ from matlas.composition import (
     parse_formulas,
     reduced_formulas,
 )  # fmt: skip
-from matlas.delimited import read_rows
 from matlas.errors import DataError
 from matlas.expressions import add_columns
-from schemas.config import Column, Dataset
-from schemas.tables.dataset import REJECTS, column_field, dataset_schema
+from schemas.config.datasets import Column, CompositionDataset
+from schemas.tables.dataset import column_field, dataset_schema
 
 log = logging.getLogger(__name__)
-SHOWN_ROWS = 10  # of each kind of fault, in the message of a refusal
-READERS = {
-    ".xlsx": lambda path, sheet: _workbook(path, sheet),
-    ".csv": lambda path, _: _delimited(path, ","),
-    ".tsv": lambda path, _: _delimited(path, "\t"),
-    ".parquet": lambda path, _: pd.read_parquet(path).astype(object),
-    ".json": lambda path, _: pd.read_json(path, dtype=object).astype(object),
-}
 
 
-def read_raw(path: str | Path, sheet: str | None = None) -> pd.DataFrame:
-    """A raw table (.xlsx, .csv, .tsv, .parquet, .json) with every cell as it stands, nothing converted.
-
-    Raises DataError for a missing file, an unknown format, a missing sheet or a file that can't be parsed.
-    """
-    path = Path(path)
-    reader = READERS.get(path.suffix.lower())
-    if reader is None:
-        raise DataError("unknown table format", where=path, expected=f"one of {sorted(READERS)}", found=path.suffix)
-    if not path.is_file():
-        raise DataError("file is missing", where=path, do="check `path` in the study file")
-    try:
-        raw = reader(path, sheet)
-    except (ValueError, KeyError, OSError, BadZipFile) as error:
-        raise DataError("can't read the table", where=path, found=error, do="check the format and the sheet") from error
-    raw.columns = [str(c).strip() for c in raw.columns]
-    return raw
-
-
-def _workbook(path: Path, sheet: str | None) -> pd.DataFrame:
-    """One sheet, cell by cell. Not by pandas, whose reader takes TRUE and 1 for the same value."""
-    book = openpyxl.load_workbook(path, read_only=True, data_only=True)
-    try:
-        if sheet is not None and sheet not in book.sheetnames:
-            raise DataError("sheet is missing", where=path, expected=f"one of {book.sheetnames}", found=repr(sheet))
-        rows = list((book[sheet] if sheet is not None else book.worksheets[0]).iter_rows(values_only=True))
-    finally:
-        book.close()
-    while rows and all(cell is None for cell in rows[-1]):
-        rows.pop()
-    return _frame(path, [["" if cell is None else str(cell) for cell in rows[0]], *rows[1:]] if rows else [])
-
-
-def _delimited(path: Path, delimiter: str) -> pd.DataFrame:
-    """Cells as text, an empty one as missing."""
-    rows = read_rows(path, delimiter)
-    return _frame(path, rows[:1] + [[cell if cell != "" else None for cell in row] for row in rows[1:]])
-
-
-def _frame(path: Path, rows: list) -> pd.DataFrame:
-    if not rows:
-        raise DataError("the table is empty", where=path, expected="a header and one row a measurement")
-    return pd.DataFrame(rows[1:], columns=rows[0], dtype=object)
-
-
-def clean_compositions(raw: pd.DataFrame, dataset: Dataset, name: str = "dataset") -> tuple[pd.DataFrame, pd.DataFrame]:
+def clean_compositions(
+    raw: pd.DataFrame, dataset: CompositionDataset, name: str = "dataset"
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Split raw rows into a clean table and rejects; every raw row is in exactly one of the two.
 
     raw : one row a measurement, cells of any type; dataset : which columns mean what.
@@ -106,12 +52,9 @@ def clean_compositions(raw: pd.DataFrame, dataset: Dataset, name: str = "dataset
             _problem(np.flatnonzero(bad), reason, definition.source, raw) for bad, reason in found if bad.any()
         ]
 
-    rejects = pd.concat(problems, ignore_index=True) if problems else _no_rejects()
-    rejects = (
-        rejects.sort_values(["row", "column"], kind="stable").drop_duplicates(["row", "column"]).reset_index(drop=True)
-    )
+    rejects = as_rejects(problems)
     good = ~np.isin(rows, rejects["row"])
-    _within_share(rejects, len(raw), dataset.max_reject_share, name)
+    within_share(rejects, len(raw), dataset.max_reject_share, name)
     kept = np.delete(np.arange(len(raw)), list(unparsed))  # rows that `compositions` describes, in order
     clean.loc[kept, "reduced_formula"] = reduced_formulas(compositions)
     clean.loc[kept, "n_elements"] = n_elements(compositions)
@@ -124,7 +67,7 @@ def clean_compositions(raw: pd.DataFrame, dataset: Dataset, name: str = "dataset
     if dataset.repeats:
         clean["repeated"] = clean.duplicated(dataset.repeats, keep="first").to_numpy()
     log.info("%s: %d rows read, %d kept, %d refused", name, len(raw), int(good.sum()), int((~good).sum()))
-    return clean[dataset_schema(name, dataset).columns], rejects[REJECTS.columns]
+    return clean[dataset_schema(name, dataset).columns], rejects
 
 
 def _require_columns(raw: pd.DataFrame, needed: set[str], name: str) -> None:
@@ -186,29 +129,3 @@ def _problem(positions, reason: str, column: str, raw: pd.DataFrame) -> pd.DataF
         "value": [None if pd.api.types.is_scalar(v) and pd.isna(v) else str(v) for v in cells],
         "raw": [json.dumps(row, ensure_ascii=False, default=str) for row in raw.iloc[positions].to_dict("records")],
     })  # fmt: skip
-
-
-def _no_rejects() -> pd.DataFrame:
-    return pd.DataFrame({f.name: pd.Series(dtype="int64" if f.dtype == "int64" else object) for f in REJECTS.fields})
-
-
-def _within_share(rejects: pd.DataFrame, total: int, allowed: float, name: str) -> None:
-    refused = rejects["row"].nunique()
-    if refused <= allowed * total:
-        return
-    for reject in rejects.itertuples():
-        log.error("refused row %d, %s: %s, %r", reject.row, reject.column, reject.reason, reject.value)
-    faults = list(rejects.groupby(["column", "reason"], sort=False))
-    shown = "; ".join(f"{column}: {reason} ({_some_rows(group)})" for (column, reason), group in faults[:5])
-    raise DataError(
-        "too many bad rows",
-        where=f"dataset {name}",
-        expected=f"at most {allowed:.1%} of {total} rows refused, that is {int(allowed * total)}",
-        found=f"{refused}: {shown}{'; …' if len(faults) > 5 else ''}",
-        do="mend the source, or raise max_reject_share in the dataset's definition; the log lists every refused row",
-    )
-
-
-def _some_rows(rejects: pd.DataFrame) -> str:
-    shown = ", ".join(f"row {r.row}: {r.value}" for r in rejects.head(SHOWN_ROWS).itertuples())
-    return f"{shown}, … {len(rejects)} rows" if len(rejects) > SHOWN_ROWS else shown

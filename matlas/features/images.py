@@ -1,0 +1,80 @@
+"""Features of images and of altered copies of some of them, as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from matlas.images.alterations import alteration_plan, altered, rng_of
+from matlas.images.pixels import feature_fields, fit_pixels, stack_pixels
+from matlas.images.read import Picture, read_image, read_images
+from schemas.table import Field
+
+
+@dataclass(frozen=True)
+class ImageFeatures:
+    """One view of n images.
+
+    features : the key and the columns of `fields`, a row an image; altered : the key, alteration and the same columns,
+    a row an altered copy (matlas.images.alterations); about : what the table's footer says of how they were made.
+    """
+
+    fields: list[Field]
+    features: pd.DataFrame
+    altered: pd.DataFrame
+    about: dict[str, str] = field(default_factory=dict)
+
+
+def pixel_features(folder: Path, images: pd.Series, white_level: float | None, spec: Mapping) -> ImageFeatures:
+    """Principal components of the pixels of all images, and of altered copies in the same components.
+
+    folder : where images (n,), paths named by their key, lie; spec : a schemas.config.views.PixelsView as plain values.
+    Raises DataError for images of different sizes where the view sets none, and for more components than images.
+    """
+    stack = stack_pixels(read_images(folder, images, white_level=white_level), len(images), size=spec["size"])
+    space = fit_pixels(stack, n_components=spec["n_components"], random_state=spec["random_state"])
+    plan = alteration_plan(images.tolist(), seed=spec["random_state"])
+    copies = stack_pixels(_copies(folder, plan, white_level, spec["random_state"]), len(plan), size=spec["size"])
+    fields = feature_fields(spec["n_components"])
+    shares = space.explained_variance_ratio
+    return image_features(
+        fields, images, plan, space.transform(stack), space.transform(copies),
+        {"explained_variance_ratio": f"{shares.sum():.6f}"},
+    )  # fmt: skip
+
+
+def image_features(
+    fields: list[Field],
+    images: pd.Series,
+    plan: pd.DataFrame,
+    features: np.ndarray,
+    of_copies: np.ndarray,
+    about: dict[str, str],
+) -> ImageFeatures:
+    """Arrays (n, d) and (copies, d) as tables; plan : as `alteration_plan` returns it."""
+    names = [f.name for f in fields]
+    keyed = [images.reset_index(drop=True), plan.rename(columns={"image_id": images.name})]
+    tables = [
+        pd.concat([key, pd.DataFrame(np.asarray(values, dtype=np.float64), columns=names)], axis=1)
+        for key, values in zip(keyed, (features, of_copies), strict=True)
+    ]
+    return ImageFeatures(fields, *tables, about)
+
+
+def load_copy(folder: Path, image: str, alteration: str, white_level: float | None, seed: int) -> np.ndarray:
+    """One image (height, width), altered unless `alteration` is empty; grey values of 0 to 1."""
+    grey = read_image(folder / image, white_level).grey
+    return altered(grey, alteration, rng_of(seed, image, alteration)) if alteration else grey
+
+
+def _copies(folder: Path, plan: pd.DataFrame, white_level: float | None, seed: int) -> Iterator[Picture]:
+    for image, alteration in _pairs(plan):
+        yield Picture(load_copy(folder, image, alteration, white_level, seed), bits=32, channels=1, conversion=alteration)
+
+
+def _pairs(plan: pd.DataFrame) -> Sequence[tuple[str, str]]:
+    return list(zip(plan["image_id"], plan["alteration"], strict=True))

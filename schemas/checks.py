@@ -1,0 +1,236 @@
+"""Whether a dataset, a view and a study make sense among the others: names exist, kinds fit, columns are there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from matlas.errors import ConfigError, closest
+from schemas.config.datasets import Column, CompositionDataset, Dataset
+from schemas.config.methods import Methods
+from schemas.config.sources import Source
+from schemas.config.studies import Claim, Figure, Study, Use, names_of, uses
+from schemas.config.views import JoinedView, NetworkView
+from schemas.fields import FIELDS
+from schemas.parsing import known
+from schemas.table import Field
+from schemas.tables.dataset import dataset_schema, fixed_columns
+
+# kinds of figures that show what not every study has
+NEEDS_LABEL = ("label_map", "score_summary", "score_by_stage", "contingency")
+NEEDS_IMAGES = ("sensitivity", "image_examples", "exemplars", "outliers")
+
+
+def check_dataset(name: str, dataset: Dataset, sources: Mapping[str, Source], where: str) -> None:
+    if dataset.source is not None:
+        known(dataset.source, sources, "source", f"{where}: source")
+        files = sources[dataset.source].files
+        if dataset.file is None and len(files) > 1:
+            raise ConfigError("which file of the source?", where=f"{where}: file", expected=f"one of {sorted(files)}")
+        if dataset.file is not None:
+            known(dataset.file, files, f"file of source {dataset.source}", f"{where}: file")
+    reserved = fixed_columns(dataset)
+    columns = dataset.columns if isinstance(dataset, CompositionDataset) else {}
+    names = [*columns, *dataset.derived, *dataset.flags]
+    for column in names:
+        if column in reserved or names.count(column) > 1:
+            raise ConfigError(f"column {column!r} is defined twice", where=where, do="choose another name")
+    for column, definition in columns.items():
+        said = definition if isinstance(definition, Column) else Column(source=definition)
+        described = said.description is not None and (said.unit is not None or said.dtype == "string")
+        if column not in FIELDS and not described:
+            raise ConfigError(
+                f"column {column!r} is not in the data dictionary", where=f"{where}: columns",
+                expected="`source`, `unit` and `description` of a new column (for text `source`, `dtype: string` and "
+                f"`description`), or a name of docs/data-dictionary.md{_maybe(column)}",
+            )  # fmt: skip
+    for column in getattr(dataset, "repeats", []):
+        known(column, {*columns, "composition"}, "column", f"{where}: repeats")
+    try:
+        dataset_schema(name, dataset)
+    except ValueError as error:  # a definition that contradicts the dictionary or itself
+        raise ConfigError("no table can be made of this dataset", where=where, found=error) from error
+
+
+def _maybe(column: str) -> str:
+    near = closest(column, FIELDS)
+    return f", such as {near!r}" if near else ""
+
+
+def check_methods(methods: Methods, path: Path) -> None:
+    """One name, one method: results are filed by it, whatever kind of method it is."""
+    seen: dict[str, str] = {}
+    for key in Methods.model_fields:
+        for name in getattr(methods, key):
+            if name in seen:
+                where = f"{path}: {seen[name]} and {key}"
+                raise ConfigError(f"method {name!r} is defined twice", where=where, do="choose another name")
+            seen[name] = key
+
+
+def check_view(view: object, views: Mapping, sources: Mapping[str, Source], where: str) -> None:
+    if isinstance(view, JoinedView):
+        for part in view.of:
+            known(part, views, "view", f"{where}: of")
+            if isinstance(views[part], JoinedView):
+                raise ConfigError("a joined view can't join another", where=f"{where}: of", found=repr(part))
+    if isinstance(view, NetworkView):
+        known(view.weights, sources, "source", f"{where}: weights")
+        if len(files := sources[view.weights].files) > 1:
+            found = f"{len(files)} files in source {view.weights}"
+            raise ConfigError("which file holds the weights?", where=f"{where}: weights", found=found)
+
+
+def check_study(study: Study, path: Path, datasets: Mapping, views: Mapping, methods: Methods) -> None:
+    (name,) = names_of([study.dataset])
+    known(name, datasets, "dataset", f"{path}: dataset")
+    dataset = datasets[name]
+    fields = {f.name: f for f in dataset_schema(name, dataset).fields}
+    of_dataset = f"column of dataset {name}"
+    for view in names_of(study.views):
+        known(view, views, "view", f"{path}: views")
+        _fits(view, views, dataset.kind, f"{path}: views")
+        for column in getattr(views[view], "columns", []):
+            known(column, fields, of_dataset, f"{path}: view {view}: columns")
+            _is_feature(column, fields[column], dataset, f"{path}: view {view}: columns")
+    for key in ("representations", "maps", "clusterings", "inspections"):
+        _check_uses(getattr(study, key), key, study, methods, f"{path}: {key}")
+    if study.inspections and dataset.kind != "image":
+        raise ConfigError("outliers are planted in images only", where=f"{path}: inspections", found=dataset.kind)
+    for clustering in names_of(study.clusterings):
+        stability = getattr(methods.clusterings[clustering], "stability", None)
+        if stability and stability.group:
+            known(stability.group, fields, of_dataset, f"{path}: clustering {clustering}: stability.group")
+    if study.evaluation.label:
+        known(study.evaluation.label, fields, of_dataset, f"{path}: evaluation.label")
+        _has_dtype(fields[study.evaluation.label], ("string",), f"{path}: evaluation.label", "be a class")
+    for column in study.evaluation.conditions:
+        known(column, fields, of_dataset, f"{path}: evaluation.conditions")
+        _has_dtype(fields[column], ("float64", "int64"), f"{path}: evaluation.conditions", "be a condition")
+    for item in [*study.figures, *study.tables]:
+        _check_item(item, study, fields, of_dataset, f"{path}: {item.name}")
+    for figure in study.figures:
+        _has_what_it_shows(figure, study, dataset, f"{path}: {figure.name}")
+        _has_its_k(figure, methods, f"{path}: {figure.name}: k")
+    for claim in study.claims:
+        _check_claim(claim, study, f"{path}: claim {claim.id}")
+    names = [item.name for item in [*study.figures, *study.tables]]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(f"figure or table {name!r} is defined twice", where=path, do="choose another name")
+
+
+def _fits(view: str, views: Mapping, kind: str, where: str) -> None:
+    """A view of compositions needs a dataset of compositions, and so on."""
+    parts = views[view].of if isinstance(views[view], JoinedView) else [view]
+    for part in parts:
+        if views[part].kind != kind:
+            raise ConfigError(
+                f"view {part!r} does not fit the dataset", where=where, expected=f"a view of kind {kind}",
+                found=f"kind {views[part].kind}",
+            )  # fmt: skip
+
+
+def _check_uses(items: list[str | Use], key: str, study: Study, methods: Methods, where: str) -> None:
+    for use in uses(items):
+        for other in Methods.model_fields:
+            if other != key and use.name in getattr(methods, other):
+                raise ConfigError(f"{use.name!r} is one of the {other}", where=where, do=f"name it under {other}")
+        known(use.name, getattr(methods, key), key.removesuffix("s"), where)
+        for view in use.views:
+            known(view, names_of(study.views), "view of this study", f"{where}: {use.name}: views")
+        for representation in use.representations:
+            if key != "clusterings":
+                raise ConfigError(f"{key} don't take representations", where=f"{where}: {use.name}")
+            known(
+                representation, names_of(study.representations), "representation of this study",
+                f"{where}: {use.name}: representations",
+            )  # fmt: skip
+        if key == "clusterings" and not any(
+            r.fits(view) and use.fits(view, r.name)
+            for view in names_of(study.views)
+            for r in uses(study.representations)
+        ):
+            raise ConfigError(
+                "nothing is clustered by this", where=f"{where}: {use.name}",
+                do="choose representations that are used on its views",
+            )  # fmt: skip
+
+
+def _check_item(item: object, study: Study, fields: Mapping[str, Field], of_dataset: str, where: str) -> None:
+    """A figure or table names things that the study has."""
+    for key, valid, what in (
+        ("clustering", study.clusterings, "clustering"), ("clusterings", study.clusterings, "clustering"),
+        ("views", study.views, "view"), ("representations", study.representations, "representation"),
+        ("map", study.maps, "map"),
+    ):  # fmt: skip
+        for name in _listed(getattr(item, key, None)):
+            known(name, names_of(valid), f"{what} of this study", f"{where}: {key}")
+    for key in ("property", "against", "rank_by", "window", "properties", "log"):
+        for column in _listed(getattr(item, key, None)):
+            known(column, fields, of_dataset, f"{where}: {key}")
+            _has_dtype(fields[column], ("float64", "int64"), f"{where}: {key}", "be drawn")
+
+
+def _has_what_it_shows(figure: Figure, study: Study, dataset: Dataset, where: str) -> None:
+    for kinds, there, what, do in (
+        (NEEDS_LABEL, study.evaluation.label, "classes", "name the column in evaluation.label"),
+        (("condition_effects",), study.evaluation.conditions, "conditions", "name columns in evaluation.conditions"),
+        (("outlier_recall",), study.inspections, "a search for outliers", "name one in inspections"),
+        (NEEDS_IMAGES, dataset.kind == "image", "a dataset of images", "leave it out"),
+    ):
+        if figure.kind in kinds and not there:
+            raise ConfigError(f"a figure of kind {figure.kind} needs {what}", where=where, do=do)
+
+
+def _has_its_k(figure: Figure, methods: Methods, where: str) -> None:
+    """A clustering that finds its own number of clusters is drawn with it, whatever the figure says."""
+    swept = getattr(methods.clusterings.get(figure.clustering), "k", None)
+    if figure.k is not None and swept is not None and figure.k not in swept:
+        what = f"K = {figure.k} is not swept by clustering {figure.clustering}"
+        raise ConfigError(what, where=where, expected=f"one of {swept}")
+
+
+def _listed(value: str | list[str] | None) -> list[str]:
+    return [value] if isinstance(value, str) else value or []
+
+
+def _has_dtype(field: Field, dtypes: tuple[str, ...], where: str, to: str) -> None:
+    if field.dtype not in dtypes:
+        expected = "text" if dtypes == ("string",) else "numbers"
+        raise ConfigError(f"column {field.name!r} can't {to}", where=where, expected=expected, found=field.dtype)
+
+
+def _is_feature(name: str, field: Field, dataset: Dataset, where: str) -> None:
+    """A column that a view takes in must be a number in every row, since no value is ever filled in silently."""
+    said = getattr(dataset, "columns", {}).get(name)
+    may_be_empty = isinstance(said, Column) and said.nullable
+    if field.dtype not in ("float64", "int64") or may_be_empty:
+        found = "a nullable column" if may_be_empty else f"{field.dtype}"
+        raise ConfigError(
+            f"column {name!r} can't be a feature", where=where, expected="a number in every row", found=found,
+            do="leave it out of the view, or let rows without it be refused (nullable: false)",
+        )  # fmt: skip
+
+
+def _check_claim(claim: Claim, study: Study, where: str) -> None:
+    """The SQL of a claim can be read before anything is computed; whether its names exist shows when it is measured."""
+    import duckdb
+
+    for variant in claim.variants:
+        known(variant, names_of(study.views), "view of this study", f"{where}: variants")
+        if claim.variants.count(variant) > 1:
+            raise ConfigError(f"variant {variant!r} is named twice", where=f"{where}: variants", do="name it once")
+    if ("{variant}" in claim.sql) != bool(claim.variants):
+        found = "`variants` without {variant}" if claim.variants else "{variant} without `variants`"
+        raise ConfigError(
+            "`variants` and {variant} in the SQL go together", where=where, found=found,
+            do="name views in `variants`, and write {variant} where the SQL names the view",
+        )  # fmt: skip
+    where = f"{where}: sql"
+    try:
+        statements = duckdb.extract_statements(claim.sql.replace("{variant}", "x"))
+    except duckdb.Error as error:
+        raise ConfigError("not valid SQL", where=where, found=str(error).splitlines()[0]) from error
+    if [s.type for s in statements] != [duckdb.StatementType.SELECT]:
+        raise ConfigError("the SQL of a claim must be one SELECT", where=where, found=f"{len(statements)} statements")

@@ -1,0 +1,72 @@
+"""All configuration, resolved."""
+
+from __future__ import annotations
+
+from schemas.config.base import Model, Name
+from schemas.config.datasets import Dataset
+from schemas.config.methods import Methods
+from schemas.config.settings import Settings
+from schemas.config.sources import Source
+from schemas.config.studies import Study, names_of, uses
+from schemas.config.views import JoinedView, NetworkView, StageView, View
+
+
+class Atlas(Model):
+    """All configuration, resolved: names point at things that exist."""
+
+    settings: Settings
+    sources: dict[Name, Source]
+    datasets: dict[Name, Dataset]
+    views: dict[Name, View | StageView]
+    methods: Methods
+    studies: dict[Name, Study]
+    skipped_sources: frozenset[str] = frozenset()
+
+    def dataset_of(self, study: str) -> str:
+        return names_of([self.studies[study].dataset])[0]
+
+    def views_of(self, study: str) -> list[str]:
+        """The views of a study, without those whose weights are left out."""
+        return [v for v in names_of(self.studies[study].views) if self.left_out(v) is None]
+
+    def spaces_of(self, study: str) -> list[tuple[str, str]]:
+        """(view, representation) of everything that a study clusters."""
+        return [
+            (v, r.name) for v in self.views_of(study) for r in uses(self.studies[study].representations) if r.fits(v)
+        ]
+
+    def maps_of(self, study: str) -> list[tuple[str, str]]:
+        """(view, map) of everything that a study only looks at."""
+        return [(v, m.name) for v in self.views_of(study) for m in uses(self.studies[study].maps) if m.fits(v)]
+
+    def clustered_in(self, study: str) -> list[tuple[str, str, str]]:
+        """(view, representation, clustering) of each clustering of a study."""
+        clusterings = uses(self.studies[study].clusterings)
+        return [(v, r, c.name) for v, r in self.spaces_of(study) for c in clusterings if c.fits(v, r)]
+
+    def inspected_in(self, study: str) -> list[tuple[str, str]]:
+        """(view, inspection) of each search for outliers."""
+        return [(v, i.name) for v in self.views_of(study) for i in uses(self.studies[study].inspections) if i.fits(v)]
+
+    def stored_views(self, view: str) -> list[str]:
+        """The stored views that `view` reads: itself, or those it joins."""
+        definition = self.views[view]
+        return list(definition.of) if isinstance(definition, JoinedView) else [view]
+
+    def network_of(self, view: str) -> NetworkView | None:
+        """The network view behind a view, if there is one."""
+        definition = self.views[view]
+        definition = self.views[definition.of] if isinstance(definition, StageView) else definition
+        return definition if isinstance(definition, NetworkView) else None
+
+    def left_out(self, view: str) -> str | None:
+        """The source of weights that this view, or one that it joins, needs and the settings leave out, if any."""
+        networks = [self.network_of(stored) for stored in self.stored_views(view)]
+        return next((n.weights for n in networks if n and n.weights in self.skipped_sources), None)
+
+    def skipped(self, study: str) -> str | None:
+        """The source that this study can't do without and the settings leave out, if any."""
+        source = self.datasets[self.dataset_of(study)].source
+        if source in self.skipped_sources:
+            return source
+        return self.left_out(names_of(self.studies[study].views)[0]) if not self.views_of(study) else None

@@ -1,0 +1,63 @@
+"""config/config.yaml, overlaid by --configfile and --config."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from schemas.config.base import Model, Name
+
+
+class Pathvars(Model):
+    """Where results, logs and benchmark files go; `<results>` and so on in the rules."""
+
+    results: str = "results"
+    logs: str = "logs"
+    benchmarks: str = "results/benchmarks"
+
+
+class Runtime(Model):
+    """What every job is started with. BLAS threads are fixed here, not taken from the rule, since they change bits."""
+
+    seed: int = 0
+    blas_threads: int = Field(default=2, ge=1)
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+
+class SampleTable(Model):
+    """A spreadsheet of thermoelectric measurements."""
+
+    generator: Literal["thermoelectrics"]
+    rows: int = Field(default=1000, ge=20)
+    seed: int = 0
+
+
+class SampleMicrographs(Model):
+    """An archive of micrographs of six kinds of surface texture."""
+
+    generator: Literal["micrographs"]
+    rows: int = Field(default=240, ge=60)
+    seed: int = 0
+
+
+class SampleNetwork(Model):
+    """Weights of a product-quantised ResNet18 that has learned nothing."""
+
+    generator: Literal["quantised_resnet18"]
+    seed: int = 0
+
+
+# A source replaced by generated files of the same format.
+SampleSource = Annotated[SampleTable | SampleMicrographs | SampleNetwork, Field(discriminator="generator")]
+
+
+class Settings(Model):
+    """config/config.yaml, overlaid by --configfile and --config."""
+
+    pathvars: Pathvars = Pathvars()
+    mirror: str | None = None
+    studies: list[Name] | None = None
+    skip_sources: list[Name] = []
+    sample_sources: dict[Name, SampleSource] = {}
+    runtime: Runtime = Runtime()

@@ -1,0 +1,33 @@
+"""config/sources.yaml: raw files from outside."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from schemas.config.base import Model, RelativePath, Sha256
+
+
+class SourceFile(Model):
+    """One raw file, pinned by hash. `mirror` is its path below the mirror, `urls` its origins, tried in order."""
+
+    urls: list[str] = []
+    mirror: RelativePath
+    sha256: Sha256
+    bytes: int = Field(gt=0)
+    unpack: Literal["none", "zip", "tar"] = "none"
+    max_unpacked_bytes: int = Field(default=1_000_000_000, gt=0)
+    max_files: int = Field(default=100_000, gt=0)
+    origin: str = ""
+
+
+class Source(Model):
+    """Raw files from outside."""
+
+    title: str
+    licence: str
+    citation: str
+    files: dict[str, SourceFile] = Field(min_length=1)
+    notes: str = ""
+    optional: bool = False  # left out, and said so, where the mirror is a folder that does not hold it

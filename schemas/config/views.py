@@ -1,0 +1,79 @@
+"""config/views.yaml: how entities are described by numbers."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from schemas.config.base import Model, Name
+
+Statistic = Literal["minimum", "maximum", "range", "mean", "avg_dev", "std_dev", "mode"]
+
+
+class ElementFractionsView(Model):
+    """One column an element: its atomic fraction."""
+
+    kind: Literal["composition"]
+    features: Literal["element_fractions"]
+    description: str = ""
+
+
+class ElementStatisticsView(Model):
+    """Statistics of an element-property table over each composition."""
+
+    kind: Literal["composition"]
+    features: Literal["element_statistics"]
+    table: Literal["magpie", "deml", "matscholar_el", "megnet_el"]
+    statistics: list[Statistic] = Field(min_length=1)
+    description: str = ""
+
+
+class JoinedView(Model):
+    """Features of other views beside columns of the dataset; joined on reading, never stored twice."""
+
+    kind: Literal["joined"]
+    of: list[Name] = Field(min_length=1)
+    columns: list[Name] = []
+    description: str = ""
+
+
+class PixelsView(Model):
+    """Every pixel standardised over the images, then principal components of all pixels. `size` (width, height)
+    resizes the images first, which is needed where they differ in size."""
+
+    kind: Literal["image"]
+    features: Literal["pixels"]
+    n_components: int = Field(default=50, ge=2)
+    size: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] | None = None
+    random_state: int = 0
+    description: str = ""
+
+
+class NetworkView(Model):
+    """The pooled output of a frozen network without its head. `weights` is the source that holds them, `format` how
+    they are stored; the pooled outputs of the earlier stages are views too, named <view>_stage1 and so on."""
+
+    kind: Literal["image"]
+    features: Literal["network"]
+    network: Literal["resnet18"]
+    weights: Name
+    format: Literal["torchvision", "product_quantised"]
+    batch_size: int = Field(default=32, ge=1)
+    description: str = ""
+
+
+class StageView(Model):
+    """The pooled output of an earlier stage of a network view; made by loading, never written in a file."""
+
+    kind: Literal["image"]
+    features: Literal["stage"]
+    of: Name
+    stage: int
+    description: str = ""
+
+
+NETWORK_STAGES = {"resnet18": 4}
+CompositionView = Annotated[ElementFractionsView | ElementStatisticsView, Field(discriminator="features")]
+ImageView = Annotated[PixelsView | NetworkView, Field(discriminator="features")]
+View = Annotated[CompositionView | ImageView | JoinedView, Field(discriminator="kind")]

@@ -1,0 +1,31 @@
+"""A function that writes the small configuration, with one text replaced, and loads it."""
+
+import pytest
+import yaml
+
+from schemas.loading import load_atlas
+from tests.schemas.tree import TREE
+
+
+@pytest.fixture(autouse=True)
+def _no_mirror(monkeypatch):
+    """What is left out depends on the mirror, which a test names itself."""
+    monkeypatch.delenv("MATLAS_MIRROR", raising=False)
+
+
+@pytest.fixture
+def load(tmp_path):
+    def load(file=None, old="", new=""):
+        for name, text in TREE.items():
+            if name == file:
+                assert text.count(old) == 1, f"{old!r} stands {text.count(old)} times in {name}"
+                text = text.replace(old, new)
+            path = tmp_path / "config" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        (tmp_path / "data/steel").mkdir(parents=True, exist_ok=True)
+        for name in ("mine.csv", "ores.zip", "labels.csv"):
+            (tmp_path / "data" / name).touch()
+        return load_atlas(yaml.safe_load((tmp_path / "config/config.yaml").read_text()) or {}, tmp_path)
+
+    return load

@@ -1,0 +1,25 @@
+"""Represent one view of a dataset: as it is, by its principal components, or as a map."""
+
+from matlas.jobs import run
+from matlas.metrics import metrics_frame
+from matlas.represent import fit
+from matlas.retrieval import join_views
+from matlas.tables import table_info, write_table
+from schemas.tables.analysis import LOADINGS, METRICS, representation_schema
+
+
+def main(job):
+    key = table_info(job.input.dataset).key_field
+    features = join_views(job.input.dataset, job.input.views, columns=job.params.columns).set_index(key.name)
+    made = fit(features.to_numpy(), **job.params.spec)
+    space, name = dict(job.wildcards.items()), job.wildcards.representation
+    about = {"lineage": job.lineage, "attributes": space}
+    schema = representation_schema(name, key, made.scores.shape[1], rebuilt=made.reconstruction_error is not None)
+    write_table(made.scores_frame(features.index), job.output.scores, schema, **about)
+    if made.loadings is not None:
+        write_table(made.loadings_frame(features.columns), job.output.loadings, LOADINGS, **about)
+    write_table(metrics_frame(space, name, made.records), job.output.metrics, METRICS, **about)
+
+
+if __name__ == "__main__":
+    run(main, snakemake)
