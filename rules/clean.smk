@@ -37,7 +37,7 @@ rule clean_images:
         "<benchmarks>/clean/{dataset}.tsv"
     wildcard_constraints:
         dataset=one_of(name for name, d in ATLAS.datasets.items() if d.kind == "image"),
-    threads: 2
+    threads: ATLAS.settings.runtime.blas_threads
     resources:
         mem_mb=2000,
         runtime=60,

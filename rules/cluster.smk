@@ -12,7 +12,7 @@ rule cluster_representation:
         "<benchmarks>/cluster/{dataset}/{view}/{representation}/{clustering}.tsv"
     wildcard_constraints:
         representation=one_of(REPRESENTATIONS),
-    threads: 2
+    threads: ATLAS.settings.runtime.blas_threads
     resources:
         mem_mb=2000,
         runtime=60,

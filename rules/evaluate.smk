@@ -80,7 +80,7 @@ rule inspect_outliers:
         "<logs>/evaluate/inspections/{study}.log",
     benchmark:
         "<benchmarks>/evaluate/inspections/{study}.tsv"
-    threads: 2
+    threads: ATLAS.settings.runtime.blas_threads
     resources:
         mem_mb=1000,
         runtime=60,

@@ -57,7 +57,7 @@ rule featurize_pixels:
         "<benchmarks>/featurize/{dataset}/{view}.tsv"
     wildcard_constraints:
         view=one_of(n for n, v in ATLAS.views.items() if getattr(v, "features", "") == "pixels"),
-    threads: 2
+    threads: ATLAS.settings.runtime.blas_threads
     resources:
         mem_mb=2000,
         runtime=60,
@@ -87,7 +87,7 @@ rule embed_images:
         "<benchmarks>/featurize/{dataset}/{view}.tsv"
     wildcard_constraints:
         view=one_of(n for n, v in ATLAS.views.items() if getattr(v, "features", "") == "network"),
-    threads: 2
+    threads: ATLAS.settings.runtime.blas_threads
     resources:
         mem_mb=3000,
         runtime=120,

@@ -11,7 +11,7 @@ rule represent_view:
         "<benchmarks>/represent/{dataset}/{view}/{representation}.tsv"
     wildcard_constraints:
         representation=one_of((REPRESENTATIONS | ATLAS.methods.maps).keys() - LINEAR),
-    threads: 2
+    threads: ATLAS.settings.runtime.blas_threads
     resources:
         mem_mb=2000,
         runtime=60,

@@ -73,7 +73,9 @@ def load_copy(folder: Path, image: str, alteration: str, white_level: float | No
 
 def _copies(folder: Path, plan: pd.DataFrame, white_level: float | None, seed: int) -> Iterator[Picture]:
     for image, alteration in _pairs(plan):
-        yield Picture(load_copy(folder, image, alteration, white_level, seed), bits=32, channels=1, conversion=alteration)
+        yield Picture(
+            load_copy(folder, image, alteration, white_level, seed), bits=32, channels=1, conversion=alteration
+        )
 
 
 def _pairs(plan: pd.DataFrame) -> Sequence[tuple[str, str]]:

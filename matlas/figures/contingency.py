@@ -30,16 +30,15 @@ def contingency(spec: Mapping, data: StudyData) -> tuple[Figure, pd.DataFrame]:
     clustering, classes = clustering_of(spec, data), true_classes(spec, data)
     spaces = clustered_spaces(data, clustering)
     asked = int(spec["k"]) if spec.get("k") is not None else len(classes)
-    tables = {space: _counts(data, space, clustering, None if finds_k(data, clustering) else asked)
-              for space in spaces}  # fmt: skip
+    own = finds_k(data, clustering)
+    tables = {space: _counts(data, space, clustering, None if own else asked) for space in spaces}
     table = pd.concat(tables.values(), ignore_index=True)
     unknown = int(data.entities[data.label].isna().sum())
     over_seeds = {data.space_name(s): _ari_over_seeds(data, s, clustering, t["k"].iloc[0]) for s, t in tables.items()}
     notes = [
-        f"{at_k(data, clustering, asked)}. "
-        "Colour: share of the class; framed: the cluster that stands for the class in the best one-to-one matching; – "
-        f"is 0. Shown is the reference run; below each panel the scores of all seeds."
-        + (f" {count(unknown, 'row')} without a class." if unknown else "")
+        f"{at_k({'k': asked}, clustering, found=own)}. Colour: share of the class; framed: the cluster that stands for "
+        "the class in the best one-to-one matching; – is 0. Shown is the reference run; below "
+        "each panel the scores of all seeds." + (f" {count(unknown, 'row')} without a class." if unknown else "")
     ]
     widest = max(t["cluster"].nunique() for t in tables.values())
     names = max(len(name) for name in classes) * 0.07

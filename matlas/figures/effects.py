@@ -37,8 +37,9 @@ def condition_effects(spec: Mapping, data: StudyData) -> tuple[Figure, pd.DataFr
     seeds = int(table["seeds"].max())
     drawn = [effect for effect in _EFFECTS if effect in set(table["effect"])]
     notes = [
-        f"{at_k(data, clustering, k)}. Epsilon squared: share of the condition's variance that groups explain, less "
-        f"what chance would; 0 for none, 1 for all. Dot: median over {count(seeds, 'seed')}; line: smallest to largest."
+        f"{at_k(spec, clustering, found=finds_k(data, clustering))}. Epsilon squared: share of the condition's "
+        f"variance that groups explain, less what chance would; 0 for none, 1 for all. "
+        f"Dot: median over {count(seeds, 'seed')}; line: smallest to largest."
         + (" Within a class: what a cluster says about the condition beyond its class." if len(drawn) > 1 else "")
         + (f" More than the classes: by over {MEDIUM_EFFECT}." if len(drawn) > 1 else "")
     ]

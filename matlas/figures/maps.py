@@ -19,6 +19,7 @@ from matlas.figures.parameters import (
     clustered_spaces,
     clustering_of,
     column,
+    finds_k,
     labels_of,
     map_of,
     mapped_spaces,
@@ -62,7 +63,8 @@ def cluster_map(spec: Mapping, data: StudyData) -> tuple[Figure, pd.DataFrame]:
     numbers = {data.space_name(s): str(labels[labels != NOISE].nunique()) for s, labels in labelings.items()}
     title = f"Clusters on {_where(spec)}: {by_space(numbers)}"
     notes = [
-        f"{at_k(data, clustering, spec.get('k'))}, on {count(len(data.entities), 'row')}. Labels: cluster"
+        f"{at_k(spec, clustering, found=finds_k(data, clustering))}, on {count(len(data.entities), 'row')}. "
+        + "Labels: cluster"
         + (f" and its most common {in_words(data.described_by)}" if data.described_by else "")
         + ", at the mean of its rows."
         + (" A cluster has the colour of the class that it stands for." if class_numbers(data) else "")

@@ -119,9 +119,10 @@ def finds_k(data: StudyData, clustering: str) -> bool:
     return not any(data.swept(space, clustering) for space in clustered_spaces(data, clustering))
 
 
-def at_k(data: StudyData, clustering: str, k: int | None) -> str:
-    """Clustering and K as a note begins with them."""
-    if finds_k(data, clustering):
+def at_k(spec: Mapping, clustering: str, *, found: bool = False) -> str:
+    """Clustering and K as a note begins with them; found : the clustering finds its number (`finds_k`)."""
+    k = spec.get("k")
+    if found:
         return f"{clustering}, which finds its own K"
     return f"{clustering} at {'its best K' if k is None else f'K = {k}'}"
 

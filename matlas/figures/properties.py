@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matlas.errors import ConfigError, DataError
 from matlas.figures.classes import cluster_numbers
 from matlas.figures.labels import spread_line
-from matlas.figures.parameters import at_k, clustered_spaces, clustering_of, column, columns, labels_of
+from matlas.figures.parameters import at_k, clustered_spaces, clustering_of, column, columns, finds_k, labels_of
 from matlas.figures.study_data import SpaceKey, StudyData, in_words
 from matlas.figures.style import (
     FAINT,
@@ -49,6 +49,7 @@ def property_trend(spec: Mapping, data: StudyData) -> tuple[Figure, pd.DataFrame
     value, against = column(spec, "property", data), column(spec, "against", data)
     min_rows = int(spec.get("min_rows", 20))
     spaces = clustered_spaces(data, clustering)
+    own = finds_k(data, clustering)
     labelings = {space: labels_of(spec, data, space, clustering) for space in spaces}
     step = round_step(data.entities[against])
     tables, left_out = {}, {}
@@ -73,7 +74,7 @@ def property_trend(spec: Mapping, data: StudyData) -> tuple[Figure, pd.DataFrame
         said = f"In colour: the {HIGHLIGHTED} clusters with the highest step that is not hollow. {said}"
     steps = f"{step:g} {data.fields[against].unit.removesuffix('1')}".rstrip()
     notes = [
-        f"{at_k(data, clustering, spec.get('k'))}. Medians in steps of {steps} of {property_name(data, against)}; "
+        f"{at_k(spec, clustering, found=own)}. Medians in steps of {steps} of {property_name(data, against)}; "
         f"hollow: fewer than {SOLID_ROWS} rows. {said}"
     ]
     words = property_name(data, value, start=True)
@@ -110,6 +111,7 @@ def property_boxes(spec: Mapping, data: StudyData) -> tuple[Figure, pd.DataFrame
                 f"log axis for {name!r}, which is not drawn", where=f"{spec['name']}: log", expected=f"one of {names}"
             )
     spaces = clustered_spaces(data, clustering)
+    own = finds_k(data, clustering)
     labelings = {space: labels_of(spec, data, space, clustering) for space in spaces}
     tables = {space: _box_table(data, space, clustering, labels, names) for space, labels in labelings.items()}
     table = pd.concat(tables.values(), ignore_index=True)
@@ -121,7 +123,7 @@ def property_boxes(spec: Mapping, data: StudyData) -> tuple[Figure, pd.DataFrame
     hidden = {n: int((data.entities[n] <= 0).sum()) for n in log}
     told = [f"{count(k, 'row')} with {property_name(data, n)} of 0 or less" for n, k in hidden.items() if k]
     notes = [
-        f"{at_k(data, clustering, spec.get('k'))}. Box: quartiles and median; whiskers: 5–95 %; dashed: median of all "
+        f"{at_k(spec, clustering, found=own)}. Box: quartiles and median; whiskers: 5–95 %; dashed: median of all "
         "rows." + (f" Not to be shown on a log axis, though counted in the boxes: {listed(told)}." if told else "")
     ]
     widest = max(t["cluster"].nunique() for t in tables.values())
