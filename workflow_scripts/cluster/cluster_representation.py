@@ -16,11 +16,7 @@ def main(job):
     result = cluster(scores.to_numpy(), groups if groups is None else groups.loc[scores.index], **spec)
     space = {name: job.wildcards[name] for name in ("dataset", "view", "representation")}
     about = {"lineage": job.lineage, "attributes": dict(job.wildcards.items())}
-    name, labels, reruns = (
-        job.wildcards.clustering,
-        result.labels_frame(scores.index),
-        result.reruns_frame(scores.index),
-    )
+    name = job.wildcards.clustering
     schema = cluster_schema(name, info.key_field, result.swept, result.n_responsibilities)
     write_table(result.labels_frame(scores.index), job.output.labels, schema, **about)
     reruns = result.reruns_frame(scores.index)
