@@ -3,5 +3,9 @@
 paired        the one way two sides are timed
 composition   composition features against matminer
 cluster       the k-means sweep against a loop over scikit-learn
-million       a million compositions to a validated Parquet table, in seconds and memory
+embedding     a frozen network fed from files against its bare forward pass
+pixels        memory of the raw-pixel pipeline at 1,800 and 18,000 images
+million       a embedding     a frozen network fed from files against its bare forward pass
+pixels        memory of the raw-pixel pipeline at 1,800 and 18,000 images
+million compositions to a validated Parquet table, in seconds and memory
 """

@@ -10,10 +10,15 @@ unpack        archives, with path and size checks
 composition   formulas to element amounts; reduced formula, chemical family
 expressions   columns that configuration computes by SQL
 delimited     CSV and TSV files as they stand
-clean         raw tables to validated datasets and rejects
-features/     feature views: element tables, composition kernels
-represent     projections of views (PCA)
+clean/        raw tables and folders of images to validated datasets and rejects
+images/       reading images, duplicates, pixels as features, altered copies
+networks/     frozen networks: ResNet18, its weights, embedding
+device        the CPU or a GPU, as configured
+features/     feature views: element tables, composition kernels, pixels, networks
+represent     views as they are, or projected (PCA)
+maps          t-SNE and UMAP, to look at
 cluster/      sweeps over the number of clusters, silhouettes, stability
+evaluate/     clusterings and views judged by what they never saw
 figures/      the figures that a study may ask for
 metrics       measured numbers as rows of one long table
 claims        published statements, measured

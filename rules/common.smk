@@ -90,7 +90,7 @@ def fingerprint_of(dataset):
 def about_source(source):
     """What must be said of a source wherever its results stand."""
     definition = ATLAS.sources[source]
-    return {"name": source, "title": definition.title, "licence": definition.licence}
+    return {"name": source, "title": definition.title, "licence": definition.terms}
 
 
 def is_simulated(dataset):
@@ -196,7 +196,7 @@ def restrictions_of(study):
         (v, ATLAS.network_of(s)) for v in ATLAS.views_of(study) for s in ATLAS.stored_views(v)
     ]
     sources = {v: ATLAS.sources[network.weights] for v, network in stored if network}
-    return {v: f"{source.title}; licence {source.licence}" for v, source in sources.items()}
+    return {v: f"{source.title}; licence {source.terms}" for v, source in sources.items()}
 
 
 def claims_of(study):

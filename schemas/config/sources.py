@@ -31,3 +31,8 @@ class Source(Model):
     files: dict[str, SourceFile] = Field(min_length=1)
     notes: str = ""
     optional: bool = False  # left out, and said so, where the mirror is a folder that does not hold it
+
+    @property
+    def terms(self) -> str:
+        """The licence, and in words what its letters forbid."""
+        return self.licence + (" (non-commercial use only)" if "NC" in self.licence.split("-") else "")
