@@ -5,7 +5,5 @@ composition   composition features against matminer
 cluster       the k-means sweep against a loop over scikit-learn
 embedding     a frozen network fed from files against its bare forward pass
 pixels        memory of the raw-pixel pipeline at 1,800 and 18,000 images
-million       a embedding     a frozen network fed from files against its bare forward pass
-pixels        memory of the raw-pixel pipeline at 1,800 and 18,000 images
-million compositions to a validated Parquet table, in seconds and memory
+million       a million compositions to a validated Parquet table, in seconds and memory
 """

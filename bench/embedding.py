@@ -16,6 +16,7 @@ from PIL import Image
 
 from bench.paired import compare
 from matlas.device import choose_device, device_title
+from matlas.images.read import read_image
 from matlas.networks.embed import embed, prepare
 from matlas.networks.resnet18 import ResNet18
 from matlas.simulate.micrographs import JPEG_QUALITY, SIZE, micrographs
@@ -47,8 +48,7 @@ def run(repeats: int = 5) -> list[dict]:
 
 
 def _load(path: Path) -> np.ndarray:
-    with Image.open(path) as image:
-        return np.asarray(image, dtype=np.float32) / 255
+    return read_image(path).grey
 
 
 def _agree(ours: list[np.ndarray], peer: list[np.ndarray]) -> None:

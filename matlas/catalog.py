@@ -3,7 +3,8 @@
 Relations
     <layer>.<name>           each table; the name is its path, joined by "__": features.estm__magpie
     metrics, claims, …       in the main schema: all tables of one kind as one relation (RELATIONS)
-    registry.*               what the footers say, which study uses what, what each job cost (REGISTRY)
+    registry.*               what the footers say, which study uses what, what each job cost (REGISTRY);
+                             weights: the weights of networks behind tables of features and all that has their view
 
 Views read `coalesce(getvariable('root'), 'results') || '/…'`: from the folder above results as they are, and from
 anywhere else after SET VARIABLE root = '…'. A joined view is a view in SQL too, and stored nowhere.
@@ -12,7 +13,8 @@ anywhere else after SET VARIABLE root = '…'. A joined view is a view in SQL to
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from os import PathLike
@@ -43,6 +45,7 @@ REGISTRY = {
     "labels": {"table_name": _S, "name": _S, "label": _S},
     "lineage": {"table_name": _S, "input": _S, "input_hash": _S},
     "simulated": {"table_name": _S, "simulated": _B},
+    "weights": {"table_name": _S, "view": _S, "weights": _S, "licence": _S},
     "files": {"table_name": _S, "path": _S, "content_hash": _S},
     "studies": {"study": _S, "dataset": _S, "view": _S, "representation": _S, "method": _S},
     "jobs": {
@@ -241,8 +244,27 @@ def _per_row(statistics: Mapping) -> dict:
     return {**statistics, "null_share": 0.0 if statistics["null_share"] == 0 else None}
 
 
-def _registry(tables: Iterable[_Table], studies: Mapping[str, Mapping], logs: Path | None) -> dict[str, list[dict]]:
+def _weights(tables: Sequence[_Table]) -> Iterator[dict]:
+    """The weights of networks behind tables: those that a footer names stand behind every table of the same view and
+    dataset, and behind the joined views that it is part of. Tables of many views (scores, claims, …) have a column
+    for the view."""
+    stored = {t.path: t.info for t in tables if t.path is not None}
+    behind: dict[tuple, dict[str, str]] = defaultdict(dict)  # (dataset, view) -> {weights: licence}
+    for table in tables:
+        attributes = table.info.attributes
+        parts = [table.info] if table.path is not None else [stored[path] for path in table.info.lineage.inputs]
+        for said in (part.attributes for part in parts):
+            if "weights" in said:
+                behind[attributes["dataset"], attributes["view"]][said["weights"]] = said["weights_licence"]
+    for table in tables:
+        view = table.info.attributes.get("view")
+        for weights, licence in behind.get((table.info.attributes.get("dataset"), view), {}).items():
+            yield {"table_name": table.name, "view": view, "weights": weights, "licence": licence}
+
+
+def _registry(tables: Sequence[_Table], studies: Mapping[str, Mapping], logs: Path | None) -> dict[str, list[dict]]:
     rows: dict[str, list[dict]] = {name: [] for name in REGISTRY}
+    rows["weights"] += _weights(tables)
     for table in tables:
         info, lineage = table.info, table.info.lineage
         rows["tables"].append({

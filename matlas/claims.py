@@ -34,7 +34,9 @@ def measure(
     for claim, variant in [(c, v) for c in claims for v in c["variants"] or [""]]:
         missing = skipped or (left_out or {}).get(variant)
         measured, detail = (
-            (None, f"source {missing} was left out") if missing else _evaluate(catalog, claim, variant, study)
+            (None, f"source {missing} was left out: it stands in skip_sources, or is optional and not in the mirror")
+            if missing
+            else _evaluate(catalog, claim, variant, study)
         )
         rows.append({
             **{name: claim[name] for name in ("id", "says", "cites", "tolerance")},

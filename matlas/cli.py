@@ -6,6 +6,8 @@ Commands import what they need when they run, so that `matlas --help` answers at
 from __future__ import annotations
 
 import sys
+from collections import defaultdict
+from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -92,6 +94,7 @@ def list_views(
     """)
     listed = store.sql("SELECT name FROM registry.tables WHERE layer = 'features'")["name"]
     _mark_sample(store.is_simulated(listed))
+    _mark_weights(store, listed)
     _write(views, format, output, force, limit)
 
 
@@ -108,6 +111,7 @@ def describe(
     store = _store(context)
     name = store.resolve(table)
     _mark_sample(store.is_simulated([name]))
+    _mark_weights(store, [name])
     columns = store.columns(name)
     if format in (None, Format.table) and output is None:
         (about,) = store.query("SELECT * FROM registry.tables WHERE name = ?", [name]).to_pylist()
@@ -154,7 +158,10 @@ def get(
     store = _store(context)
     asked = [name.strip() for name in columns.split(",") if name.strip()]
     table = store.features(dataset, wanted, asked or None)
-    _mark_sample(store.is_simulated([f"datasets.{dataset}", *(f"features.{dataset}__{view}" for view in wanted)]))
+    names = [f"features.{dataset}__{view}" for view in wanted]
+    _mark_sample(store.is_simulated([f"datasets.{dataset}", *names]))
+    features_shown = set(table.columns) - set(store.columns(f"datasets.{dataset}")["name"])
+    _mark_weights(store, [name for name in names if not features_shown.isdisjoint(store.columns(name)["name"])])
     _write(table, format, output, force, limit, units=_units(store))
 
 
@@ -210,6 +217,11 @@ def claims(
     store = _store(context)
     table = store.claims()
     _mark_sample(store.reads_simulated("FROM claims"))
+    measured = store.sql("""
+        SELECT DISTINCT 'features.' || s.dataset || '__' || c.variant AS name
+        FROM claims c JOIN registry.studies s USING (study) WHERE c.variant <> '' AND c.measured IS NOT NULL
+    """)
+    _mark_weights(store, measured["name"])
     if format in (None, Format.table) and output is None:
         table["id"] = table["id"].where(table["variant"] == "", table["id"] + " (" + table["variant"] + ")")
         table = table[["verdict", "says", "expected", "measured", "tolerance", "id"]]
@@ -239,6 +251,19 @@ def _store(context: typer.Context) -> Store:
 def _mark_sample(simulated: bool) -> None:
     if simulated:
         print(SAMPLE_NOTICE, file=sys.stderr)
+
+
+def _mark_weights(store: Store, tables: Iterable[str]) -> None:
+    """One line for each set of weights behind these tables whose licence forbids commercial use."""
+    from matlas.report.restrictions import Restriction
+
+    views = defaultdict(dict)  # (weights, licence) -> the views, each once
+    for row in store.weights(tables).itertuples():
+        views[row.weights, row.licence][row.view] = None
+    for (weights, licence), shown in views.items():
+        if Restriction(list(shown), licence).non_commercial:
+            words = "" if "non-commercial" in licence.lower() else " (non-commercial use only)"
+            print(f"{', '.join(shown)}: weights {weights}, licence {licence}{words}", file=sys.stderr)
 
 
 def _units(store: Store) -> dict[str, str]:

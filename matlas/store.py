@@ -156,6 +156,20 @@ class Store:
         simulated = self._registry().simulated
         return any(simulated[table] for table in tables)
 
+    def weights(self, tables: Iterable[str]) -> pd.DataFrame:
+        """The weights of networks behind any of these tables: table_name, view, weights (their source), licence.
+
+        Raises QueryError for a catalog that was made before these were registered.
+        """
+        known = "SELECT 1 FROM duckdb_tables() WHERE schema_name = 'registry' AND table_name = 'weights'"
+        if self.query(known).num_rows == 0:
+            raise QueryError(
+                "the catalog is of an older version", where=self.catalog, found="no registry.weights",
+                do="make it again: snakemake --cores all (with the same --configfile as before)",
+            )  # fmt: skip
+        query = "SELECT * FROM registry.weights WHERE list_contains(?, table_name) ORDER BY table_name, weights"
+        return self.sql(query, [list(tables)])
+
     def reads_simulated(self, query: str) -> bool:
         """Whether a query may show generated data: it names such a table, or reads what can't be told by name (files,
         claims, metrics, the registry) while the store holds some."""

@@ -1,9 +1,10 @@
+# `update` keeps the last good table where cleaning fails; it is replaced whole, never changed
 rule clean_compositions:
     input:
         lambda w: raw_file(w.dataset),
     output:
-        clean="<results>/datasets/{dataset}.parquet",
-        rejects="<results>/rejects/{dataset}.parquet",
+        clean=update("<results>/datasets/{dataset}.parquet"),
+        rejects=update("<results>/rejects/{dataset}.parquet"),
     log:
         "<logs>/clean/{dataset}.log",
     benchmark:
@@ -29,8 +30,8 @@ rule clean_images:
         folder=lambda w: image_folder(w.dataset),
         labels=lambda w: label_table(w.dataset),
     output:
-        clean="<results>/datasets/{dataset}.parquet",
-        rejects="<results>/rejects/{dataset}.parquet",
+        clean=update("<results>/datasets/{dataset}.parquet"),
+        rejects=update("<results>/rejects/{dataset}.parquet"),
     log:
         "<logs>/clean/{dataset}.log",
     benchmark:

@@ -89,6 +89,12 @@ def fingerprint_of(dataset):
 
 def about_source(source):
     """What must be said of a source wherever its results stand."""
+    if source in ATLAS.settings.sample_sources:
+        return {
+            "name": source,
+            "title": "generated weights, a network that has learned nothing",
+            "licence": "sample data",
+        }
     definition = ATLAS.sources[source]
     return {"name": source, "title": definition.title, "licence": definition.terms}
 
@@ -195,8 +201,8 @@ def restrictions_of(study):
     stored = [
         (v, ATLAS.network_of(s)) for v in ATLAS.views_of(study) for s in ATLAS.stored_views(v)
     ]
-    sources = {v: ATLAS.sources[network.weights] for v, network in stored if network}
-    return {v: f"{source.title}; licence {source.terms}" for v, source in sources.items()}
+    weights = {v: about_source(network.weights) for v, network in stored if network}
+    return {v: f"{about['title']}; licence {about['licence']}" for v, about in weights.items()}
 
 
 def claims_of(study):

@@ -101,6 +101,16 @@ def check_study(study: Study, path: Path, datasets: Mapping, views: Mapping, met
         stability = getattr(methods.clusterings[clustering], "stability", None)
         if stability and stability.group:
             known(stability.group, fields, of_dataset, f"{path}: clustering {clustering}: stability.group")
+            if stability.group == study.evaluation.label:
+                raise ConfigError(
+                    "classes can't group the resampling that judges clusters",
+                    where=f"{path}: clustering {clustering}: stability.group", found=repr(stability.group),
+                )  # fmt: skip
+    if study.evaluation.label == "label" and "label" not in fields and dataset.kind == "image":
+        raise ConfigError(
+            "the dataset has no labels", where=f"{path}: evaluation.label", found="'label'",
+            do="add `labels:` to the definition of the dataset, or leave out evaluation.label",
+        )  # fmt: skip
     if study.evaluation.label:
         known(study.evaluation.label, fields, of_dataset, f"{path}: evaluation.label")
         _has_dtype(fields[study.evaluation.label], ("string",), f"{path}: evaluation.label", "be a class")

@@ -105,7 +105,8 @@ def _study_files(folder: Path) -> dict[str, Path]:
 
 def _names_of_rules_are_refused(files: Mapping[str, Path], rules: Path) -> None:
     """A study is a target by its name, so it can't bear the name of a rule."""
-    taken = {"all"}.union(*(re.findall(r"^rule (\w+):", f.read_text(encoding="utf-8"), re.M) for f in rules.glob("*")))
+    named = re.compile(r"^(?:rule|use rule \w+ as) (\w+)[: ]", re.M)
+    taken = {"all"}.union(*(named.findall(f.read_text(encoding="utf-8")) for f in rules.glob("*")))
     for study, path in files.items():
         if study in taken or study.startswith("figures_"):
             raise ConfigError("the study has the name of a rule", where=path, found=repr(study), do="rename the file")
@@ -127,6 +128,11 @@ def _take_own(study: Study, datasets: dict, views: dict, defined_in: dict, path:
 
 
 def _own_files_are_there(dataset: Dataset, where: str, root: Path) -> None:
+    if dataset.path and set(dataset.path) & set("{}<>"):
+        raise ConfigError(
+            "a path with a bracket that Snakemake takes for its own", where=f"{where}.path", found=dataset.path,
+            do="rename the folder or file, without { } < >",
+        )  # fmt: skip
     found = dataset.path is None or (root / dataset.path).is_file()
     if isinstance(dataset, ImageDataset):
         if not found and not (root / dataset.path).is_dir():

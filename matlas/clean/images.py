@@ -39,9 +39,8 @@ def clean_images(
     """
     folder = Path(folder)
     files = image_files(folder, dataset.images)
-    labels, unlabelled = labels_of(files, dataset.labels, name) if dataset.labels else (None, [])
-    problems = [_problem(folder, files, i, "no label in the name", "label") for i in unlabelled]
-    refused = set(unlabelled)
+    labels = labels_of(files, dataset.labels, name) if dataset.labels else None
+    problems = []
 
     def look(file: str) -> _Image | str:
         return _look(folder / file, dataset)
@@ -50,9 +49,8 @@ def clean_images(
     images: list[_Image] = []
     for i, seen in enumerate(map_in_order(look, files, what=f"{name}: images read", threads=threads)):
         if isinstance(seen, str):
-            problems.append(_problem(folder, files, i, seen, "file"))
-            refused.add(i)
-        elif i not in refused:
+            problems.append(_problem(folder, files, i, seen))
+        else:
             kept.append(i)
             images.append(seen)
     rejects = as_rejects(problems)
@@ -61,8 +59,6 @@ def clean_images(
         raise DataError("no image is left", where=name, found=f"{len(files)} images, all refused")
 
     clean = pd.DataFrame({dataset.key: [files[i] for i in kept]})
-    if labels is not None:
-        clean["label"] = pd.Series([labels[i] for i in kept], dtype=object)
     clean = clean.join(pd.DataFrame([image.row for image in images]))
     earliest, exact = repeats([image.digest for image in images], np.stack([image.details for image in images]))
     similar_to = [files[kept[i]] if i >= 0 else None for i in earliest]
@@ -70,9 +66,11 @@ def clean_images(
     clean["duplicate"] = exact
     clean["near_duplicate"] = (earliest >= 0) & ~exact
     clean = add_columns(clean, dataset.derived, dataset.flags)
+    if labels is not None:  # after the columns computed by SQL, which may become features
+        clean["label"] = pd.Series([labels[i] for i in kept], dtype=object)
     log.info(
         "%s: %d images read, %d kept, %d refused; %d repeat an earlier one exactly, %d nearly", name, len(files),
-        len(kept), len(refused), int(exact.sum()), int(clean["near_duplicate"].sum()),
+        len(kept), len(files) - len(kept), int(exact.sum()), int(clean["near_duplicate"].sum()),
     )  # fmt: skip
     return clean[dataset_schema(name, dataset).columns], rejects
 
@@ -102,9 +100,9 @@ def _look(path: Path, dataset: ImageDataset) -> _Image | str:
     return _Image(row, pixel_digest(picture.grey), details(picture.grey))
 
 
-def _problem(folder: Path, files: list[str], i: int, reason: str, column: str) -> pd.DataFrame:
+def _problem(folder: Path, files: list[str], i: int, reason: str) -> pd.DataFrame:
     about = {"file": files[i], "bytes": (folder / files[i]).stat().st_size}
     return pd.DataFrame({
-        "row": [i + 1], "reason": [reason], "column": [column], "value": [files[i]],
+        "row": [i + 1], "reason": [reason], "column": ["file"], "value": [files[i]],
         "raw": [json.dumps(about, ensure_ascii=False)],
     })  # fmt: skip

@@ -17,31 +17,37 @@ log = logging.getLogger(__name__)
 SHOWN = 5
 
 
-def labels_of(
-    images: Sequence[str], labels: FolderLabels | NameLabels | TableLabels, name: str
-) -> tuple[list[str | None], list[int]]:
-    """The label of each image, None where it has none, and the positions of those that should have one.
+def labels_of(images: Sequence[str], labels: FolderLabels | NameLabels | TableLabels, name: str) -> list[str | None]:
+    """The label of each image, None where it has none, and how many those are in the log. An image without a label is
+    an image like any other: whether it is clustered can't hang on its label.
 
     images : POSIX paths below the folder of dataset `name`. The label by folder is the name of the folder that an
-    image lies in, none directly in the dataset's own. An image whose path a pattern does not match should have a
-    label; one that a table leaves out need not.
+    image lies in, none directly in the dataset's own.
     Raises DataError when a pattern matches no image at all, and for a table that can't be read, lacks a column, names
     an image that is not there or could be several, or names one twice.
     """
     if isinstance(labels, FolderLabels):
-        return [PurePosixPath(image).parent.name or None for image in images], []
+        found = [PurePosixPath(image).parent.name or None for image in images]
+        if not any(found):
+            raise DataError(
+                "no image lies in a folder that could be its label", where=f"dataset {name}", found=_some(images),
+                do="put the images of each class into a folder, or use labels by name or by table",
+            )  # fmt: skip
+        return found
     if isinstance(labels, TableLabels):
-        return _by_table(images, labels, name), []
+        return _by_table(images, labels, name)
     matches = [re.search(labels.pattern, image) for image in images]
     found = [match["label"] or None if match else None for match in matches]
-    unmatched = [i for i, label in enumerate(found) if label is None]
+    unmatched = [image for image, label in zip(images, found, strict=True) if label is None]
     if len(unmatched) == len(images):
         raise DataError(
             "the pattern of labels matches no image", where=f"dataset {name}",
             expected=f"paths like {labels.pattern!r}", found=_some(images),
             do="mend labels.pattern; it is searched in the path below the folder",
         )  # fmt: skip
-    return found, unmatched
+    if unmatched:
+        log.warning("%s: the pattern of labels does not match %d images, %s", name, len(unmatched), _some(unmatched))
+    return found
 
 
 def _by_table(images: Sequence[str], labels: TableLabels, name: str) -> list[str | None]:

@@ -26,7 +26,7 @@ def pairwise_ari(labelings: np.ndarray) -> np.ndarray:
     n = len(labelings)
     coded = [np.unique(column, return_inverse=True)[1] for column in labelings.T]
     clusters = [int(codes.max()) + 1 for codes in coded]
-    starts = np.concatenate([[0], np.cumsum(clusters[:-1])])
+    starts = np.cumsum([0, *clusters[:-1]])
     table = np.zeros((sum(clusters), sum(clusters)))
     for first in range(0, n, _ROWS_AT_ONCE):
         rows = slice(first, first + _ROWS_AT_ONCE)

@@ -14,7 +14,6 @@ import pandas as pd
 
 from matlas.cluster.reruns import rerun_labels
 from matlas.cluster.silhouette import label_columns
-from matlas.cluster.verdict import Verdict
 from matlas.errors import DataError
 from matlas.evaluate.alignment import class_codes, rows_of
 from matlas.evaluate.external import SPACE
@@ -23,9 +22,6 @@ from matlas.represent import finite_matrix
 EFFECTS = ("effect_of_cluster", "effect_of_label", "effect_within_label")
 
 MEDIUM_EFFECT = 0.06  # a difference that counts: a "medium" share of variance, f = 0.25 in Cohen 1988, is 0.0588
-ON_CONDITION = "splits on a condition"
-NOT_ON_CONDITION = "does not split on a condition"
-NOTHING_TO_COMPARE = "nothing to compare with"
 
 _NO_VARIANCE = 1e-24  # of standardised values: squares of rounding errors
 
@@ -71,50 +67,6 @@ def conditions(
     if not frames:
         raise DataError("no clustering to compare with conditions", where=f"study {study}")
     return pd.concat(frames, ignore_index=True)[["study", *SPACE, "k", "seed", "condition", *EFFECTS]]
-
-
-def condition_verdict(table: pd.DataFrame) -> Verdict:
-    """Whether a clustering splits more on any condition than the classes themselves do, in words.
-
-    table : rows of `conditions` of one clustering of one space at one k, one or more seeds, whose effects are averaged.
-    It does where the effect of cluster is above that of class by more than MEDIUM_EFFECT, so that a rounding of
-    chance is no finding. Raises DataError when rows of several clusterings are mixed, or there is none.
-    """
-    groups = table[["study", *SPACE, "k"]].drop_duplicates()
-    if len(groups) != 1:
-        raise DataError(
-            "a verdict is about one clustering at one k", expected="its rows only", found=f"{len(groups)} of them"
-        )
-    mean = table.groupby("condition", sort=False)[list(EFFECTS)].mean()
-    seeds = table["seed"].nunique()
-    over = f" (mean over {seeds} seeds)" if seeds > 1 else ""
-    if mean["effect_of_cluster"].isna().all():
-        return Verdict(NOTHING_TO_COMPARE, "No condition varies over these entities.")
-    excess = (mean["effect_of_cluster"] - mean["effect_of_label"].clip(lower=0)).dropna()
-    if excess.empty:
-        most = mean["effect_of_cluster"].idxmax()
-        share = f"{_share(mean.loc[most, 'effect_of_cluster'])} of its variance{over}"
-        return Verdict(
-            NOTHING_TO_COMPARE, f"Clusters explain most of {most}: {share}. There are no classes to compare with."
-        )
-    excess = excess.sort_values(ascending=False, kind="stable")
-    more = excess[excess > MEDIUM_EFFECT]
-    if more.empty:
-        closest = _compared(mean.loc[excess.index[0]])
-        words = f"Clusters follow no condition more than the classes do. Closest is {closest}{over}."
-        return Verdict(NOT_ON_CONDITION, words)
-    listed = "; ".join(_compared(mean.loc[name]) for name in more.index)
-    return Verdict(ON_CONDITION, f"Clusters split more on these conditions than the classes do: {listed}{over}.")
-
-
-def _compared(row: pd.Series) -> str:
-    of_cluster, of_label, within = (row[name] for name in EFFECTS)
-    inside = "" if np.isnan(within) else f", and within a class clusters explain {_share(within)}"
-    return f"{row.name} (clusters explain {_share(of_cluster)}, classes {_share(of_label)}{inside})"
-
-
-def _share(value: float) -> str:
-    return f"{max(value, 0):.0%}"  # less than chance is none, in words
 
 
 def _effects(values: np.ndarray, labels: np.ndarray, truth: Sequence | None) -> dict[str, np.ndarray]:

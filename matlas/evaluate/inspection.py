@@ -45,7 +45,10 @@ def inspect(
     n = len(features)
     for name, value in {"k": k, "k_few": k_few, "outliers": outliers, "frames": frames}.items():
         if not 1 <= value <= n:
-            raise ConfigError("an inspection does not fit the table", where=name, expected=f"1 to {n}", found=value)
+            raise ConfigError(
+                f"an inspection does not fit a table of {n} rows", where=name, expected=f"1 to {n}", found=value,
+                do="use an inspection made for fewer rows (config/methods.yaml), or leave it out",
+            )  # fmt: skip
     origin, copies = _copies(features, planted, outliers)
     matrix = finite_matrix(features.to_numpy(), "features")
 
@@ -135,5 +138,8 @@ def _copies(features: pd.DataFrame, planted: pd.DataFrame, outliers: int) -> tup
         raise DataError("planted rows of unknown entities", found=repr(planted[key].to_numpy()[origin < 0][0]))
     entities = len(np.unique(origin))
     if entities < outliers:
-        raise DataError("too few planted entities", expected=f"{outliers} or more", found=entities)
+        raise DataError(
+            "too few planted entities", expected=f"{outliers} or more", found=entities,
+            do="use an inspection with fewer outliers (config/methods.yaml), or more entities: a tenth is planted",
+        )  # fmt: skip
     return origin, finite_matrix(planted[features.columns].to_numpy(), "planted features")

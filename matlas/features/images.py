@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -39,12 +39,9 @@ def pixel_features(folder: Path, images: pd.Series, white_level: float | None, s
     space = fit_pixels(stack, n_components=spec["n_components"], random_state=spec["random_state"])
     plan = alteration_plan(images.tolist(), seed=spec["random_state"])
     copies = stack_pixels(_copies(folder, plan, white_level, spec["random_state"]), len(plan), size=spec["size"])
-    fields = feature_fields(spec["n_components"])
-    shares = space.explained_variance_ratio
-    return image_features(
-        fields, images, plan, space.transform(stack), space.transform(copies),
-        {"explained_variance_ratio": f"{shares.sum():.6f}"},
-    )  # fmt: skip
+    kept = f"; all {spec['n_components']} keep {space.explained_variance_ratio.sum():.1%} of the variance of the pixels"
+    fields = [replace(f, description=f.description + kept) for f in feature_fields(spec["n_components"])]
+    return image_features(fields, images, plan, space.transform(stack), space.transform(copies), {})
 
 
 def image_features(

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.lines import Line2D
 
 from matlas.evaluate.external import contingency
-from matlas.figures.study_data import NOISE, StudyData
+from matlas.figures.study_data import NOISE, StudyData, cluster_name
 from matlas.figures.style import colour, marker
 
 
@@ -46,6 +46,13 @@ def cluster_numbers(data: StudyData, labels: pd.Series) -> dict[int, int]:
     numbers = {cluster: classes[name] for cluster, name in stands_for.items()}
     numbers |= {cluster: len(classes) + place for place, cluster in enumerate(others)}
     return {cluster: numbers.get(cluster, NOISE) for cluster in clusters}
+
+
+def cluster_names(data: StudyData, labels: pd.Series) -> dict[int, str]:
+    """Short name of each cluster, as "3 · scratches": the class whose colour it has, else its most common
+    description."""
+    matched = {cluster: cluster_name(cluster, name) for cluster, name in matched_classes(data, labels).items()}
+    return data.cluster_names(labels) | matched
 
 
 def class_handles(numbers: dict[str, int]) -> list[Line2D]:

@@ -17,6 +17,7 @@ from matlas.figures.study_data import NOISE, SpaceKey, StudyData
 from matlas.figures.style import INK, count, page
 
 _CELL = 0.4  # inches
+_IN_TITLE = 3  # spaces; of more the title names the best alone
 
 
 def contingency(spec: Mapping, data: StudyData) -> tuple[Figure, pd.DataFrame]:
@@ -101,30 +102,34 @@ def _ari_over_seeds(data: StudyData, space: SpaceKey, clustering: str, k: int) -
     return f"ARI {ari.median():.2f} ({ari.min():.2f} to {ari.max():.2f}, {count(len(ari), 'seed')})"
 
 
-def _shares(data: StudyData, tables: Mapping[SpaceKey, pd.DataFrame], clustering: str) -> pd.Series:
-    """Share of each class in the cluster that stands for it: median over spaces of the median over seeds; of the
-    reference run where the study's contingency table has no other."""
-    blocks = []
-    for space, here in tables.items():
-        runs, k = here.assign(seed=0), here["k"].iloc[0]
-        if data.contingency is not None:
-            stored = of_space(data.contingency, space)
-            stored = stored[(stored["clustering"] == clustering) & (stored["k"] == k)]
-            runs = stored if len(stored) else runs
-        inside = runs["entities"].where(runs["matched"] & (runs["cluster"] != NOISE), 0)
-        groups = [runs["label"], runs["seed"]]
-        share = inside.groupby(groups).sum() / runs["entities"].groupby(groups).sum()
-        blocks.append(share.groupby("label").median())
-    return pd.concat(blocks, axis=1).median(axis=1)
+def _shares(data: StudyData, space: SpaceKey, here: pd.DataFrame, clustering: str) -> pd.Series:
+    """Share of each class in the cluster that stands for it: median over seeds; of the reference run where the study's
+    contingency table has no other."""
+    runs, k = here.assign(seed=0), here["k"].iloc[0]
+    if data.contingency is not None:
+        stored = of_space(data.contingency, space)
+        stored = stored[(stored["clustering"] == clustering) & (stored["k"] == k)]
+        runs = stored if len(stored) else runs
+    inside = runs["entities"].where(runs["matched"] & (runs["cluster"] != NOISE), 0)
+    groups = [runs["label"], runs["seed"]]
+    share = inside.groupby(groups).sum() / runs["entities"].groupby(groups).sum()
+    return share.groupby("label").median()
 
 
 def _title(data: StudyData, clustering: str, tables: Mapping[SpaceKey, pd.DataFrame]) -> str:
-    shares = _shares(data, tables, clustering).dropna()
-    if len(shares) < 2:
+    """The class that is kept together best and least in each space; of many spaces, in that with the largest mean."""
+    shares = {data.space_name(space): _shares(data, space, here, clustering) for space, here in tables.items()}
+    if min(len(of_classes) for of_classes in shares.values()) < 2:
         return f"Classes in the clusters of {clustering}"
-    best, worst = shares.idxmax(), shares.idxmin()
-    middle = ", median over the views" if len(tables) > 1 else ""
+    if len(shares) > 1 and len(shares) <= _IN_TITLE:
+        said = [
+            f"{s.idxmax()} ({100 * s.max():.0f} %) and {s.idxmin()} ({100 * s.min():.0f} %) on {name}"
+            for name, s in shares.items()
+        ]
+        return f"{clustering} keeps together, in one cluster, best and least: {'; '.join(said)}"
+    best = max(shares, key=lambda name: shares[name].mean())
+    where, s = f"On {best}, " if len(shares) > 1 else "", shares[best]
     return (
-        f"{clustering} keeps {best} together best ({100 * shares[best]:.0f} % in one cluster{middle}) "
-        f"and {worst} least ({100 * shares[worst]:.0f} %)"
+        f"{where}{clustering} keeps {s.idxmax()} together best ({100 * s.max():.0f} % in one cluster) "
+        f"and {s.idxmin()} least ({100 * s.min():.0f} %)"
     )

@@ -51,7 +51,7 @@ def draw(spec: Mapping, data: StudyData, svg: Path, csv: Path) -> None:
     """Draw one figure of a study: a self-contained SVG, and the CSV of what it shows.
 
     spec : name, kind and the parameters of the kind (schemas.config.studies.Figure). Equal data give equal bytes. A
-    figure none of whose views is there, because the source of their weights is left out, is a page that says so.
+    figure for which nothing is there, because the source of the weights is left out, is a page that says so.
     Raises ConfigError for an unknown kind, a parameter that the kind needs and does not get, or an unknown column.
     """
     function = _kind(spec, FIGURES, "figure")
@@ -63,13 +63,15 @@ def draw(spec: Mapping, data: StudyData, svg: Path, csv: Path) -> None:
 
 
 def tabulate(spec: Mapping, data: StudyData, csv: Path) -> None:
-    """Write one table of a study as CSV; spec as in schemas.config.studies.StudyTable, errors as in `draw`."""
-    _write_csv(_kind(spec, TABLES, "table")(spec, narrowed(spec, data)), data, csv)
+    """Write one table of a study as CSV; spec as in schemas.config.studies.StudyTable, errors as in `draw`. Of what is
+    left out it holds the names."""
+    function, missing = _kind(spec, TABLES, "table"), left_out(spec, data)
+    _write_csv(_missing_table(*missing) if missing else function(spec, narrowed(spec, data)), data, csv)
 
 
 def _drawn(function: Callable, spec: Mapping, data: StudyData) -> tuple[Figure, pd.DataFrame]:
     if missing := left_out(spec, data):
-        return _not_drawn(missing, data)
+        return _not_drawn(*missing, data)
     data = narrowed(spec, data)
     figure, table = function(spec, data)
     views = {view for column in ("view", "view_a", "view_b") if column in table for view in table[column]}
@@ -79,11 +81,16 @@ def _drawn(function: Callable, spec: Mapping, data: StudyData) -> tuple[Figure, 
     return figure, table
 
 
-def _not_drawn(views: list[str], data: StudyData) -> tuple[Figure, pd.DataFrame]:
-    notes = [f"This run has no {listed(views)}: the source of the weights is left out."]
+def _not_drawn(column: str, names: list[str], data: StudyData) -> tuple[Figure, pd.DataFrame]:
+    what = listed(names) if column == "view" else f"{column} {listed(names)} on the views of this figure"
+    notes = [f"This run has no {what}: the source of the weights is left out."]
     figure, axes = page(replace(data, restrictions={}), "Not drawn: the views are left out", notes, panel=(6.4, 0.3))
     axes[0, 0].set_axis_off()
-    return figure, pd.DataFrame({"view": views, "drawn": False})
+    return figure, _missing_table(column, names)
+
+
+def _missing_table(column: str, names: list[str]) -> pd.DataFrame:
+    return pd.DataFrame({column: names, "drawn": False})
 
 
 def _kind(spec: Mapping, kinds: Mapping[str, Callable], what: str) -> Callable:
@@ -94,7 +101,10 @@ def _kind(spec: Mapping, kinds: Mapping[str, Callable], what: str) -> Callable:
 
 
 def _write_csv(table: pd.DataFrame, data: StudyData, csv: Path) -> None:
-    """Full precision; a table that leaves the results folder must still say that its numbers were generated."""
+    """Full precision; a table that leaves the results folder must still say that its numbers were generated, and
+    under which terms the weights behind a view may be used."""
+    if data.restrictions and "view" in table:
+        table = table.assign(weights=table["view"].map(data.restrictions).fillna(""))
     if data.simulated:
         table = table.assign(sample_data="generated, not measured")
     with atomic_path(csv) as temporary:

@@ -20,6 +20,7 @@ _EFFECTS = {
     "of_cluster": ("clusters", PALETTE[0], "o", 0.0),
     "within_label": ("clusters within a class", PALETTE[1], "^", 0.24),
 }
+_LARGE_EFFECT = 0.14  # a "large" share of variance, f = 0.4 in Cohen 1988, is 0.138
 _QUANTILES = {"p5": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "p95": 0.95}
 
 
@@ -136,7 +137,8 @@ def _condition_name(data: StudyData, condition: str) -> str:
 
 
 def _condition_title(data: StudyData, table: pd.DataFrame, clustering: str) -> str:
-    """Whether clusters split on conditions more than the classes do, by the medians and by more than MEDIUM_EFFECT."""
+    """Whether clusters split on conditions more than the classes do, by the medians and by more than MEDIUM_EFFECT, and
+    where they split a class most."""
     wide = table.pivot(index=["condition", "view", "representation"], columns="effect", values="median")
     if "of_label" not in wide:
         most, share = wide["of_cluster"].idxmax()[0], wide["of_cluster"].max()
@@ -145,9 +147,21 @@ def _condition_title(data: StudyData, table: pd.DataFrame, clustering: str) -> s
     more = more.groupby("condition", sort=False).agg(["sum", "size"])
     said = [f"{in_words(name)} in {row['sum']} of {row['size']}" for name, row in more.iterrows()]
     spaces = "spaces" if data.several_representations else "views"
-    if not more["sum"].any():
-        return f"Clusters of {clustering} split on no condition more than the classes do"
-    return f"Clusters of {clustering} split more than the classes do on {listed(said)} {spaces}"
+    on = f"more than the classes do on {listed(said)} {spaces}"
+    on = on if more["sum"].any() else "on no condition more than the classes do"
+    return f"Clusters of {clustering} split {on}{_within_classes(data, wide)}"
+
+
+def _within_classes(data: StudyData, wide: pd.DataFrame) -> str:
+    """The end of the title: the largest effect inside the classes, where it is a large one."""
+    within = wide["within_label"].dropna() if "within_label" in wide else pd.Series(dtype=float)
+    if not len(within) or within.max() < _LARGE_EFFECT:
+        return ""
+    condition, *space = within.idxmax()
+    return (
+        f"; within a class, clusters of {data.space_name(tuple(space))} explain up to {100 * within.max():.0f} % of "
+        f"{in_words(condition)}"
+    )
 
 
 def _sensitivity_title(table: pd.DataFrame) -> str:

@@ -12,7 +12,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from matlas.errors import DataError
-from matlas.figures.classes import class_handles, class_numbers, cluster_numbers
+from matlas.figures.classes import class_handles, class_numbers, cluster_names, cluster_numbers, matched_classes
 from matlas.figures.labels import spread_boxes
 from matlas.figures.parameters import (
     at_k,
@@ -50,10 +50,12 @@ _NO_EVIDENCE_OF_MAP = "A 2-D map is not evidence for groups: sizes and distances
 
 
 def cluster_map(spec: Mapping, data: StudyData) -> tuple[Figure, pd.DataFrame]:
-    """Scores, or places on `map`, coloured by cluster; centroids labelled with the cluster's most common description.
+    """Scores, or places on `map`, coloured by cluster; centroids labelled with the class that the cluster stands for,
+    else with its most common description.
 
     The table: view, representation, clustering, map (where there is one), mark (entity or centroid), the key (empty
-    for a centroid), cluster, the column that describes the entities, z_0, z_1. A centroid is the mean of the scores,
+    for a centroid), cluster, stands_for (with classes: the class matched with the cluster, or empty), the column that
+    describes the entities (of a centroid the most common one), z_0, z_1. A centroid is the mean of the scores,
     or places, of its rows; noise has none.
     """
     clustering = clustering_of(spec, data)
@@ -64,10 +66,7 @@ def cluster_map(spec: Mapping, data: StudyData) -> tuple[Figure, pd.DataFrame]:
     title = f"Clusters on {_where(spec)}: {by_space(numbers)}"
     notes = [
         f"{at_k(spec, clustering, found=finds_k(data, clustering))}, on {count(len(data.entities), 'row')}. "
-        + "Labels: cluster"
-        + (f" and its most common {in_words(data.described_by)}" if data.described_by else "")
-        + ", at the mean of its rows."
-        + (" A cluster has the colour of the class that it stands for." if class_numbers(data) else "")
+        + f"Labels: cluster{_named_after(data)}, at the mean of its rows."
         + (" Grey: noise, in no cluster." if any((labels == NOISE).any() for labels in labelings.values()) else "")
         + f" {_no_evidence(spec)}"
     ]
@@ -81,7 +80,7 @@ def cluster_map(spec: Mapping, data: StudyData) -> tuple[Figure, pd.DataFrame]:
             at = numbered[row.cluster]
             ax.plot(row.z_0, row.z_1, marker=marker(at), ms=6, color=colour(at), mec=INK, mew=1.2)
         _axes_of(ax, data, space, places[space])
-        drawn.append((ax, centroids, data.cluster_names(labelings[space]), numbered))
+        drawn.append((ax, centroids, cluster_names(data, labelings[space]), numbered))
     settle(figure)
     for ax, centroids, names, numbered in drawn:
         if len(centroids):
@@ -197,6 +196,16 @@ def _places(spec: Mapping, data: StudyData, spaces) -> dict[SpaceKey, Space]:
     return found
 
 
+def _named_after(data: StudyData) -> str:
+    """How the note goes on after "Labels: cluster"."""
+    described = f"its most common {in_words(data.described_by)}" if data.described_by else ""
+    if class_numbers(data):
+        return (
+            f" and the class that it is matched with and has the colour of{described and f'; without one {described}'}"
+        )
+    return described and f" and {described}"
+
+
 def _where(spec: Mapping) -> str:
     return f"the map {spec['map']}" if spec.get("map") else "the first two components"
 
@@ -218,11 +227,15 @@ def _cluster_table(
     spec: Mapping, data: StudyData, space: SpaceKey, place: Space, labels: pd.Series, clustering: str
 ) -> pd.DataFrame:
     described = {} if data.described_by is None else {data.described_by: data.entities[data.described_by]}
+    matched = matched_classes(data, labels)
+    stands_for = {} if data.label is None else {"stands_for": labels.map(matched)}
     points = pd.DataFrame(
-        {"mark": "entity", data.key: data.entities[data.key], "cluster": labels, **described,
+        {"mark": "entity", data.key: data.entities[data.key], "cluster": labels, **stands_for, **described,
          "z_0": place.scores["z_0"], "z_1": place.scores["z_1"]}
     )  # fmt: skip
     centroids = points[labels != NOISE].groupby("cluster", as_index=False)[["z_0", "z_1"]].mean()
+    if stands_for:
+        centroids["stands_for"] = centroids["cluster"].map(matched)
     centroids = centroids.assign(mark="centroid", **data.described(centroids["cluster"], labels))
     if pd.api.types.is_integer_dtype(points[data.key]):
         points[data.key] = points[data.key].astype("Int64")  # stays whole beside the empty keys of centroids

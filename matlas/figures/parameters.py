@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
@@ -12,27 +13,17 @@ from matlas.errors import ConfigError, DataError, nearest
 from matlas.figures.classes import class_numbers
 from matlas.figures.study_data import STUDY_TABLES, Space, SpaceKey, StudyData, in_words
 
+_STAGE = re.compile(r"(?P<network>.+)_stage(?P<stage>\d+)")
 _FILTERS = {"view": "views", "representation": "representations", "clustering": "clusterings"}
 
 
 def narrowed(spec: Mapping, data: StudyData) -> StudyData:
     """What the keys `views`, `representations` and `clusterings` leave of a study; all of it without them.
 
-    Maps have no representation, so only `views` narrows them. A view that the study lacks is no error, because its
-    weights may be left out by a setting. Raises ConfigError for an unknown representation or clustering.
+    Maps have no representation, so only `views` narrows them. A name that the study lacks is no error, because views
+    may be left out by a setting, and with them what is used on no other view (`left_out`).
     """
-    known = {
-        "representation": {representation for _, representation in data.spaces},
-        "clustering": {name for space in data.spaces.values() for name in space.clusters},
-    }
     wanted = {column: list(spec[key]) for column, key in _FILTERS.items() if spec.get(key)}
-    for column in wanted.keys() & known:
-        for name in wanted[column]:
-            if name not in known[column]:
-                raise ConfigError(
-                    f"unknown {column}", where=f"{spec['name']}: {_FILTERS[column]}",
-                    expected=nearest(name, known[column]), found=repr(name),
-                )  # fmt: skip
     if not wanted:
         return data
     views, representations, clusterings = (wanted.get(column) for column in _FILTERS)
@@ -50,12 +41,35 @@ def narrowed(spec: Mapping, data: StudyData) -> StudyData:
     )
 
 
-def left_out(spec: Mapping, data: StudyData) -> list[str]:
-    """The views that a figure asks for, if the study has none of them."""
-    asked = list(spec.get("views") or [])
-    there = {view for view, _ in (*data.spaces, *data.maps)}
-    there |= {v for table in (data.sensitivity, data.inspections) if table is not None for v in table["view"]}
-    return [] if there & set(asked) else asked
+def left_out(spec: Mapping, data: StudyData) -> tuple[str, list[str]] | None:
+    """What a figure asks for and the run has nothing of, as a column of tables and the names in it; None where
+    something is left to draw.
+
+    Names are checked against the study when the configuration is loaded, so what is missing here was on views that are
+    left out: the views themselves, or a representation, clustering or map of theirs, or all stages of networks.
+    """
+    for column, key in (*_FILTERS.items(), ("clustering", "clustering"), ("map", "map")):
+        names = [spec[key]] if isinstance(spec.get(key), str) else list(spec.get(key) or [])
+        if names and not _there(spec, data, column) & set(names):
+            return column, names
+        if column in _FILTERS:
+            data = narrowed({_FILTERS[column]: names}, data)
+    if spec["kind"] == "score_by_stage" and not network_stages(view for view, _ in data.spaces):
+        asked = list(network_stages(spec.get("views") or ["network_stage1"]))  # a filter without any is a mistake
+        return ("view", asked) if asked else None
+    if spec["kind"] == "outlier_recall" and (data.inspections is None or not len(data.inspections)):
+        return "inspection", ["search for outliers"]
+    return None
+
+
+def network_stages(views: Iterable[str]) -> dict[str, tuple[str, int]]:
+    """(network, stage) of each view of a network with several stages; the network's own view is the last stage."""
+    views = list(dict.fromkeys(views))
+    found = {view: match for view in views if (match := _STAGE.fullmatch(view))}
+    stages = {view: (match["network"], int(match["stage"])) for view, match in found.items()}
+    for network in {network for network, _ in stages.values()} & set(views):
+        stages[network] = (network, 1 + max(stage for name, stage in stages.values() if name == network))
+    return {view: stages[view] for view in views if view in stages}
 
 
 def required(spec: Mapping, parameter: str) -> object:
@@ -193,6 +207,19 @@ def sweep_rows(data: StudyData, space: SpaceKey, clustering: str) -> pd.DataFram
             f"no metrics of clustering {clustering!r}", where=" / ".join(space), do="give its metrics table as well"
         )
     return rows
+
+
+def _there(spec: Mapping, data: StudyData, column: str) -> set[str]:
+    """The names in a column of a study's tables; of maps, those of clustered views where a clustering is asked for."""
+    clustered = {view for (view, _), space in data.spaces.items() if spec.get("clustering") in space.clusters}
+    if column == "view":
+        tables = (table for table in (data.sensitivity, data.inspections) if table is not None)
+        return {view for view, _ in (*data.spaces, *data.maps)} | {view for table in tables for view in table["view"]}
+    if column == "representation":
+        return {representation for _, representation in data.spaces}
+    if column == "clustering":
+        return {name for space in data.spaces.values() for name in space.clusters}
+    return {name for view, name in data.maps if view in clustered or not spec.get("clustering")}
 
 
 def _among(things: Mapping, names: list[str] | None) -> dict:

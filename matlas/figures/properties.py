@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from matlas.errors import ConfigError, DataError
-from matlas.figures.classes import cluster_numbers
+from matlas.figures.classes import class_numbers, cluster_names, cluster_numbers
 from matlas.figures.labels import spread_line
 from matlas.figures.parameters import at_k, clustered_spaces, clustering_of, column, columns, finds_k, labels_of
 from matlas.figures.study_data import SpaceKey, StudyData, in_words
@@ -82,7 +82,7 @@ def property_trend(spec: Mapping, data: StudyData) -> tuple[Figure, pd.DataFrame
     figure, axes = page(data, title, notes, columns=len(spaces), panel=(5.0, 4.0), sharey=True, sharex=True)
     ends = []
     for ax, (space, table) in zip(axes[0], tables.items(), strict=True):
-        names, numbers = data.cluster_names(labelings[space]), cluster_numbers(data, labelings[space])
+        names, numbers = cluster_names(data, labelings[space]), cluster_numbers(data, labelings[space])
         ends.append((ax, _trend_lines(ax, table, against, names, numbers)))
         ax.set_title(data.space_name(space))
         ax.set_xlabel(axis_label(data, against))
@@ -128,7 +128,7 @@ def property_boxes(spec: Mapping, data: StudyData) -> tuple[Figure, pd.DataFrame
     ]
     widest = max(t["cluster"].nunique() for t in tables.values())
     width = max(4.6, 0.34 * widest + 0.7)
-    written = {space: data.cluster_names(labels) for space, labels in labelings.items()}
+    written = {space: cluster_names(data, labels) for space, labels in labelings.items()}
     longest = max(
         len(part) for names_of in written.values() for name in names_of.values() for part in name.split(" · ")
     )
@@ -146,6 +146,7 @@ def property_boxes(spec: Mapping, data: StudyData) -> tuple[Figure, pd.DataFrame
         below = [written[space][c] if upright else written[space][c].replace(" · ", "\n") for c in clusters]
         axes[-1, j].set_xticks(range(len(clusters)), below, rotation=90 if upright else 0, parse_math=False)
         and_what = f" and its most common {in_words(data.described_by)}" if data.described_by else ""
+        and_what = " and the class that it stands for, if any" if class_numbers(data) else and_what
         axes[-1, j].set_xlabel(f"Cluster{and_what}")
     for i, name in enumerate(names):
         for ax in axes[i, :: beside(len(spaces))]:
@@ -204,7 +205,7 @@ def _leaders(
         solid = line[line["rows"] >= SOLID_ROWS]
         if len(line):
             peak = line.loc[(solid if len(solid) else line)["median"].idxmax()]
-            name = data.cluster_names(labelings[space])[peak["cluster"]]
+            name = cluster_names(data, labelings[space])[peak["cluster"]]
             leaders[data.space_name(space)] = f"{name} at {peak[against]:g} {unit}".rstrip()
     if pd.concat(tables.values())["median"].nunique() < 2:
         return ", by cluster"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 import numpy as np
@@ -12,13 +11,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from matlas.errors import DataError
-from matlas.figures.parameters import finds_k, of_space, required, table_of
+from matlas.figures.parameters import finds_k, network_stages, of_space, required, table_of
 from matlas.figures.study_data import SpaceKey, StudyData, in_words
 from matlas.figures.style import INK, MARKERS, MUTED, PALETTE, beside, count, listed, page
 
 METRICS = ("ari", "nmi", "purity")
 _ARI = "Adjusted Rand index with the classes"
-_STAGE = re.compile(r"(?P<network>.+)_stage(?P<stage>\d+)")
 _RUN = ["view", "representation", "clustering"]
 
 
@@ -123,15 +121,6 @@ def score_by_stage(spec: Mapping, data: StudyData) -> tuple[Figure, pd.DataFrame
     for ax in axes[0, :: beside(len(panels))]:
         ax.set_ylabel(f"{_ARI}\n(dimensionless)")
     return figure, table.reset_index(drop=True)
-
-
-def network_stages(views: pd.Series) -> dict[str, tuple[str, int]]:
-    """(network, stage) of each view of a network with several stages; the network's own view is the last stage."""
-    found = {view: match for view in views.unique() if (match := _STAGE.fullmatch(view))}
-    stages = {view: (match["network"], int(match["stage"])) for view, match in found.items()}
-    for network in {network for network, _ in stages.values()} & set(views):
-        stages[network] = (network, 1 + max(stage for name, stage in stages.values() if name == network))
-    return stages
 
 
 def _runs(spec: Mapping, data: StudyData, k: int) -> pd.DataFrame:

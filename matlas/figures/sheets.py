@@ -17,7 +17,7 @@ from scipy.spatial.distance import cdist
 
 from matlas.errors import ConfigError, DataError
 from matlas.figures.classes import class_numbers, cluster_numbers
-from matlas.figures.parameters import at_k, clustered_spaces, clustering_of, labels_of
+from matlas.figures.parameters import at_k, clustered_spaces, clustering_of, finds_k, labels_of
 from matlas.figures.study_data import NOISE, SpaceKey, StudyData, most_common
 from matlas.figures.style import FAINT, INK, MUTED, by_space, colour, count, marker, number, page, settle
 from matlas.images.read import read_images, resized
@@ -76,13 +76,15 @@ def exemplars(spec: Mapping, data: StudyData) -> tuple[Figure, pd.DataFrame]:
 
     Labels are those at `k`, or at the best K. A centroid is the mean of the scores of its rows; of equal distances the
     dataset's order decides. The table: view, representation, clustering, k, cluster, rank (from 1), the key, distance
-    (Euclidean, to the centroid) and, with classes, label.
+    (Euclidean, to the centroid) and, with classes, label; of a space without any cluster one row with k = 0.
     """
     clustering, n = clustering_of(spec, data), int(spec.get("images", IMAGES))
     blocks, tables, numbers, noise = {}, [], {}, {}
     for space in _spaces(spec, data, clustering):
         labels, k = _labels(spec, data, space, clustering)
         scores, clusters, centroids = _centroids(data, space, labels)
+        if not len(clusters):
+            tables.append(_no_cluster(data, space, clustering, {"cluster": 4}))
         mark, rows = cluster_numbers(data, pd.Series(labels)), []
         for cluster, centroid in zip(clusters, centroids, strict=True):
             members = np.flatnonzero(labels == cluster)
@@ -95,11 +97,11 @@ def exemplars(spec: Mapping, data: StudyData) -> tuple[Figure, pd.DataFrame]:
                 _Row(table[data.key].tolist(), (f"cluster {cluster}", *_about(data, members)), mark=mark[int(cluster)])
             )
         name = data.space_name(space)
-        blocks[name], numbers[name] = rows, count(len(clusters), "cluster")
+        blocks[name], numbers[name] = rows or [_NO_CLUSTER], count(len(clusters), "cluster")
         noise[name] = count(int((labels == NOISE).sum()), "image")
     notes = [
-        f"{at_k(spec, clustering)}, on {count(len(data.entities), 'image')}. Each row: the images nearest to the mean "
-        f"of the cluster in the space, the nearest at the left."
+        f"{at_k(spec, clustering, found=finds_k(data, clustering))}, on {count(len(data.entities), 'image')}. "
+        "Each row: the images nearest to the mean of the cluster in the space, the nearest at the left."
         + (
             " Percentage: the share of the cluster that is of its most common class; colour: the class it stands for."
             if data.label
@@ -117,14 +119,20 @@ def outliers(spec: Mapping, data: StudyData) -> tuple[Figure, pd.DataFrame]:
 
     Parameters and centroids as in `exemplars`; rows in no cluster count too. The table: view, representation,
     clustering, k, rank (from 1), the key, distance (Euclidean, to the nearest centroid), cluster (of that centroid),
-    relative_distance (distance over the median of all images; empty where that is 0) and, with classes, label.
+    relative_distance (distance over the median of all images; empty where that is 0) and, with classes, label; of a
+    space without any cluster one row with k = 0.
     """
     clustering, n = clustering_of(spec, data), int(spec.get("images", IMAGES))
     names = short_names(data.entities[data.key].astype(str))
     blocks, tables, furthest = {}, [], {}
     for space in _spaces(spec, data, clustering):
         labels, k = _labels(spec, data, space, clustering)
+        name = data.space_name(space)
         scores, clusters, centroids = _centroids(data, space, labels)
+        if not len(clusters):
+            tables.append(_no_cluster(data, space, clustering, {"cluster": 7, "relative_distance": 8}))
+            blocks[name], furthest[name] = [_NO_CLUSTER], ""
+            continue
         to_all = cdist(scores, centroids)
         distance = to_all.min(axis=1)
         chosen = np.argsort(-distance, kind="stable")[: _OUTLIER_ROWS * n]
@@ -139,14 +147,15 @@ def outliers(spec: Mapping, data: StudyData) -> tuple[Figure, pd.DataFrame]:
         ]
         captions = list(zip((names[i] for i in chosen), said, strict=True))
         keys = table[data.key].tolist()
-        name = data.space_name(space)
         blocks[name] = [_Row(keys[i : i + n], captions=captions[i : i + n]) for i in range(0, len(keys), n)]
         furthest[name] = said[0].replace("median", "the median distance")
     notes = [
-        f"{at_k(spec, clustering)}, on {count(len(names), 'image')}. Below each image: its key, and its distance to "
-        f"the nearest centroid over the median of all such distances. {_TRUE_GREY}"
+        f"{at_k(spec, clustering, found=finds_k(data, clustering))}, on {count(len(names), 'image')}. "
+        "Below each image: its key, and its distance to the nearest centroid over the median of all such distances. "
+        + _TRUE_GREY
     ]
-    title = f"The images furthest from all centroids: up to {by_space(furthest)}"
+    measured = {name: f"up to {said}" if said else "no cluster" for name, said in furthest.items()}
+    title = f"The images furthest from all centroids: {by_space(measured)}"
     return _sheet(spec, data, title, notes, blocks), pd.concat(tables, ignore_index=True)
 
 
@@ -176,6 +185,9 @@ class _Row:
     mark: int | None = None
 
 
+_NO_CLUSTER = _Row((), ("no cluster", "every image is noise"))
+
+
 def _spaces(spec: Mapping, data: StudyData, clustering: str) -> list[SpaceKey]:
     spaces = clustered_spaces(data, clustering)
     if not spaces:
@@ -194,12 +206,21 @@ def _labels(spec: Mapping, data: StudyData, space: SpaceKey, clustering: str) ->
 
 
 def _centroids(data: StudyData, space: SpaceKey, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Scores (n, d), the clusters (c,) that have rows, and the means (c, d) of their rows."""
+    """Scores (n, d), the clusters (c,) that have rows, none where all is noise, and the means (c, d) of their rows."""
     scores = data.spaces[space].scores.filter(regex=r"^z_\d+$").to_numpy(dtype=float)
     clusters = np.unique(labels[labels != NOISE])
-    if not len(clusters):
-        raise DataError("no cluster to draw", where=" / ".join(space), found="every row is in none")
-    return scores, clusters, np.stack([scores[labels == cluster].mean(axis=0) for cluster in clusters])
+    means = [scores[labels == cluster].mean(axis=0) for cluster in clusters]
+    return scores, clusters, np.reshape(means, (len(clusters), scores.shape[1]))
+
+
+def _no_cluster(data: StudyData, space: SpaceKey, clustering: str, more: Mapping[str, int]) -> pd.DataFrame:
+    """The one row about a space in which a clustering found nothing: K is 0, and what is of an image is empty; more :
+    further columns and their places."""
+    row = _chosen(data, space, clustering, 0, np.array([], dtype=int), np.array([])).reindex([0])
+    row = row.assign(view=space[0], representation=space[1], clustering=clustering, k=0)
+    for name, place in more.items():
+        row.insert(place, name, np.nan)
+    return row.astype({"rank": "Int64", "cluster": "Int64"})
 
 
 def _chosen(
@@ -254,7 +275,7 @@ def _sheet(
     """Blocks of rows below one another, each below its name; equal cells, in which images keep their shape."""
     rows = [row for block in blocks.values() for row in block]
     thumbnails = _thumbnails(spec, data, (key for row in rows for key in row.keys))
-    cell = max(_drawn_size(grey)[1] for grey in thumbnails.values())
+    cell = max((_drawn_size(grey)[1] for grey in thumbnails.values()), default=0.0)
     lines = max((len(caption) for row in rows for caption in row.captions), default=0)
     deep = max(cell, _LINE * max(len(row.head) for row in rows))
     step = deep + _CAPTION * lines + (3 if lines else 0) + _GAP

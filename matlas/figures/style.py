@@ -260,4 +260,8 @@ def _wrapped(texts: Iterable[str], width: float, size: float) -> list[str]:
     """Lines of at most `width` inches; a letter of DejaVu Sans is about 0.5 of its size wide, bold 0.57 (measured)."""
     letters = int(width * _POINTS * 0.97 / (size * (0.61 if size > 10 else 0.54)))
     whole = (text.replace(" %", "\N{NO-BREAK SPACE}%") for text in texts if text)  # a number keeps its sign
-    return [line.replace("\N{NO-BREAK SPACE}", " ") for text in whole for line in textwrap.wrap(text, letters)]
+    return [
+        line.replace("\N{NO-BREAK SPACE}", " ")
+        for text in whole
+        for line in textwrap.wrap(text, letters, break_on_hyphens=False)
+    ]

@@ -97,7 +97,7 @@ def stack_pixels(pictures: Iterable[Picture], n: int, *, size: tuple[int, int] |
             raise DataError(
                 "images have different sizes", where=f"image {row}, counted from 0",
                 expected=f"{_pixels(first)} as image 0", found=_pixels(grey.shape),
-                do="set `size: [width, height]` in the view, to which every image is resized",
+                do="use a view with a `size` (small_pixels), or give the dataset a `size`, which refuses the others",
             )  # fmt: skip
         values = _codes(grey, row).ravel()
         if values.dtype != codes.dtype:

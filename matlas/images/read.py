@@ -224,8 +224,11 @@ def _from_grey(image: Image.Image, stored: _Stored, white_level: float | None, p
             )  # fmt: skip
         if stored.white_is_zero:  # Pillow turns these around up to 8 bits only
             values = white - values.astype(np.float64)
+    steps = ["alpha dropped"] if dropped else []
+    if white == 2**16 - 1 and white_level is None and values.max() < 2**14:  # a camera of 14 bits or fewer, or dark
+        steps.append(f"no value above {values.max()} of {white}: is white_level lower?")
     grey = (values / np.float64(white)).astype(np.float32)
-    return Picture(grey, stored.bits, stored.channels, "alpha dropped" if dropped else "")
+    return Picture(grey, stored.bits, stored.channels, ", ".join(steps))
 
 
 def _from_colour(image: Image.Image, stored: _Stored) -> Picture:

@@ -153,6 +153,7 @@ IMAGE_STUDY = {
     ],
 }  # fmt: skip
 WEIGHTS_FILE = "sources/plate_weights/weights.pth"
+RESTRICTED = {"weights": "plate_weights", "weights_licence": "CC-BY-NC-4.0"}
 _WIDTHS = {"raw_pixels": 3, "resnet18_pq": 4}
 _SEEDS = {"kmeans": [0, 1, 2], "ward": [0], "hdbscan": [0]}
 _SWEPT = {"kmeans": [2, 3], "ward": [2, 3], "hdbscan": [FOUND]}
@@ -185,7 +186,7 @@ def write_image_results(root: Path, *, simulated: bool = False, learned: bool = 
         frame, schema = pd.concat([key, values], axis=1), feature_schema(view, IMAGE_KEY, fields)
         network = view != "raw_pixels"
         about = {"inputs": [WEIGHTS_FILE] if network else [], "simulated": simulated or (network and not learned)}
-        put_of(f"features/plates/{view}", frame, schema, view=view, **about)
+        put_of(f"features/plates/{view}", frame, schema, view=view, **about, **(RESTRICTED if network else {}))
     for view, name in [*IMAGE_STUDY["spaces"], *IMAGE_STUDY["maps"]]:
         width = _WIDTHS[view] if name == "as_is" else 2
         scores = pd.DataFrame(draw.normal(size=(n, width)), columns=[f"z_{i}" for i in range(width)])
@@ -203,7 +204,7 @@ def write_image_results(root: Path, *, simulated: bool = False, learned: bool = 
         noise = clustering == "hdbscan"
         labels = key.assign(cluster=[0, 0, 1, 1, -1, -1] if noise else [0, 0, 1, 1, 2, 2], distance=0.5)
         space = f"plates/{view}/{representation}/{clustering}"
-        put_of(f"clusters/{space}", labels, cluster_schema(clustering, IMAGE_KEY, []))
+        put_of(f"clusters/{space}", labels, cluster_schema(clustering, IMAGE_KEY, []), view=view)
         records = [(k, "silhouette", draw.uniform(), None, "all") for k in swept]
         records += [(None, "best_k", swept[0], None, "all")]
         records += [(None, "noise_share", 1 / 3, None, "all")] if noise else []

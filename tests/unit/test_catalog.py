@@ -21,6 +21,7 @@ from tests.unit.results_folder import (
     IMAGE_STUDY,
     JOINED,
     ORES,
+    RESTRICTED,
     SIZES,
     SIZES_SCHEMA,
     STUDIES,
@@ -58,6 +59,7 @@ def columns_of(ask, relation):
         ("registry.lineage", "table_name input input_hash"),
         ("registry.labels", "table_name name label"),
         ("registry.simulated", "table_name simulated"),
+        ("registry.weights", "table_name view weights licence"),
         ("registry.jobs", "rule wildcards startup_s work_s peak_rss_mb finished notes"),
         ("scores", "study dataset view representation clustering k seed metric value"),
         ("contingency", "study dataset view representation clustering k seed label cluster entities matched"),
@@ -183,6 +185,28 @@ def test_simulated_data_is_marked_in_everything_made_from_it(tmp_path):
     root = make_results(tmp_path / "results", simulated=True)
     marked = run_query(root / "matlas.duckdb", "FROM registry.simulated").to_pandas()
     assert len(marked) == 11 and marked["simulated"].all()
+
+
+def test_weights_are_known_behind_everything_made_with_them(tmp_path):
+    joined = {"seen": {"kind": "joined", "of": ["resnet18_pq", "raw_pixels"], "columns": ["brightness"]}}
+    studies = {"cracks": IMAGE_STUDY | {"views": [*IMAGE_STUDY["views"], "seen"]}}
+    tables = write_image_results(tmp_path)
+    build_catalog(tmp_path / "c.duckdb", tables, tmp_path, studies=studies, joined_views=joined)
+    found = run_query(tmp_path / "c.duckdb", "FROM registry.weights").to_pylist()
+    made = [t.relative_to(tmp_path).with_suffix("").parts for t in tables if "resnet18_pq" in str(t)]
+    made = [(f"{layer}.{'__'.join(rest)}", "resnet18_pq") for layer, *rest in made if layer != "metrics"]
+    assert {"features", "representations", "clusters"} == {name.split(".")[0] for name, _ in made}
+    expected = [(*row, "plate_weights", "CC-BY-NC-4.0") for row in [*made, ("features.plates__seen", "seen")]]
+    assert sorted(tuple(row.values()) for row in found) == sorted(expected)
+
+
+def test_weights_behind_a_view_say_nothing_of_its_name_in_another_dataset(tmp_path):
+    put(tmp_path, "features/ores/sizes.parquet", SIZES, SIZES_SCHEMA, dataset="ores", view="sizes", **RESTRICTED)
+    put(tmp_path, "features/gems/sizes.parquet", SIZES, SIZES_SCHEMA, dataset="gems", view="sizes")
+    build_catalog(tmp_path / "c.duckdb", list(tmp_path.rglob("*.parquet")), tmp_path, studies={})
+    assert [r["table_name"] for r in run_query(tmp_path / "c.duckdb", "FROM registry.weights").to_pylist()] == [
+        "features.ores__sizes"
+    ]
 
 
 def test_costs_come_from_the_logs(tmp_path):

@@ -63,7 +63,7 @@ def test_a_variant_whose_weights_are_left_out_is_not_evaluated_and_the_others_ar
     rows = measure(catalog, claims, "study", simulated=False, skipped=None, left_out=left_out)
     assert rows["verdict"].tolist() == ["reproduced", "not evaluated", "reproduced"]
     assert rows["measured"].isna().tolist() == [False, True, False]
-    assert rows["detail"][1] == "source big_network was left out"
+    assert rows["detail"][1].startswith("source big_network was left out")
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import scipy.ndimage
 from PIL import Image
 
 from matlas.clean.images import clean_images
-from matlas.errors import DataError
+from matlas.errors import ConfigError, DataError
 from matlas.tables import read_table, write_table
 from schemas.config.datasets import ImageDataset
 from schemas.tables.dataset import REJECTS, dataset_schema
@@ -81,7 +81,7 @@ def test_both_tables_keep_their_schemas_and_survive_writing(folder, tmp_path):
         labels={"by": "folder"},
         key="micrograph",
         derived={"dark": "1 - brightness"},
-        flags={"lamellar": "similar_to = 'x' OR label = 'pearlite'"},
+        flags={"lamellar": "similar_to = 'x' OR contains(micrograph, 'pearlite')"},
     )
     clean, rejects = clean_images(folder, dataset, "toy")
     write_table(clean, tmp_path / "clean.parquet", dataset_schema("toy", dataset))
@@ -108,14 +108,6 @@ def test_planted_repeats_are_flagged_with_the_earlier_image_and_kept(folder):
     assert not clean.drop(repeated.index)[["duplicate", "near_duplicate"]].to_numpy().any()
 
 
-def test_an_image_repeats_only_images_that_are_kept(tmp_path):
-    for name in ("a1", "b1", "b2"):
-        save(tmp_path / f"{name}.png", spots(0))
-    clean, _ = clean_images(tmp_path, toy(labels={"by": "name", "pattern": "(?P<label>b)"}))
-    assert clean["image_id"].tolist() == ["b1.png", "b2.png"]
-    assert clean["similar_to"].fillna("").tolist() == ["", "b1.png"]
-
-
 def test_an_image_of_another_size_is_refused_and_one_without_contrast_is_kept(tmp_path):
     save(tmp_path / "flat.png", np.full((100, 200), 7, dtype=np.uint8))
     save(tmp_path / "turned.png", np.full((200, 100), 7, dtype=np.uint8))
@@ -139,19 +131,19 @@ def test_labels_by_folder_are_the_folder_an_image_lies_in(folder):
     assert labels.isna().sum() == 1 and pd.isna(labels["loose.png"])
 
 
-def test_labels_by_name_are_searched_in_the_path_and_an_image_without_one_is_refused(folder):
+def test_labels_by_name_are_searched_in_the_path_and_an_image_without_one_is_kept_and_told(folder, caplog):
     save(folder / "scan.png", spots(7))
-    clean, rejects = clean_images(folder, toy(labels={"by": "name", "pattern": r"^(?P<label>[^/]+)/m\d"}))
-    assert clean["label"].tolist() == ["ferrite"] * 3 + ["pearlite"] * 3
-    assert rejects[["row", "reason", "column", "value"]].to_numpy().tolist() == [
-        [7, "no label in the name", "label", "scan.png"]
-    ]
+    with caplog.at_level("WARNING"):
+        clean, rejects = clean_images(folder, toy(labels={"by": "name", "pattern": r"^(?P<label>[^/]+)/m\d"}))
+    assert clean["label"].tolist() == ["ferrite"] * 3 + ["pearlite"] * 3 + [None]
+    assert rejects.empty and "does not match 1 images, scan.png" in caplog.text
 
 
-def test_a_bad_file_without_a_label_is_listed_for_both(folder):
-    (folder / "scan.png").write_bytes(b"")
-    _, rejects = clean_images(folder, toy(labels={"by": "name", "pattern": r"(?P<label>[^/]+)/m\d"}))
-    assert rejects[["row", "column"]].to_numpy().tolist() == [[7, "file"], [7, "label"]]
+def test_a_label_can_not_become_a_feature_by_way_of_sql(folder):
+    leak = {"sql": "(label = 'ferrite')::INT", "unit": "1", "description": "Leak"}
+    dataset = toy(labels={"by": "folder"}, derived={"leak": leak})
+    with pytest.raises(ConfigError, match="label"):
+        clean_images(folder, dataset)
 
 
 def test_a_pattern_that_matches_no_image_shows_some_of_the_paths(folder):

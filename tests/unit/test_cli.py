@@ -12,10 +12,24 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 from matlas import doctor
+from matlas.catalog import build_catalog
 from matlas.cli import main
 from matlas.printing import print_table
 from matlas.store import open_store
-from tests.unit.results_folder import SIZES, SIZES_SCHEMA, make_results, put
+from schemas.table import Field
+from schemas.tables.analysis import CLAIMS
+from schemas.tables.features import feature_schema
+from tests.unit.results_folder import (
+    IMAGE_KEY,
+    IMAGE_STUDY,
+    IMAGES,
+    RESTRICTED,
+    SIZES,
+    SIZES_SCHEMA,
+    make_results,
+    put,
+    write_image_results,
+)
 
 Result = namedtuple("Result", "code out err")
 NOTICE = "SAMPLE DATA: generated, not measured"
@@ -141,6 +155,57 @@ def test_generated_data_is_announced_on_stderr_only(matlas, tmp_path):
         marked = matlas("--results", root, *command)
         assert marked.err.strip() == NOTICE and NOTICE not in marked.out
         assert NOTICE not in matlas(*command).err
+
+
+@pytest.fixture(scope="module")
+def plates(tmp_path_factory):
+    """Two views by weights that are not for commercial use, one by weights that are, one by none; claims about each."""
+    root = tmp_path_factory.mktemp("plates") / "results"
+    tables = write_image_results(root)
+    free = {"weights": "free_weights", "weights_licence": "BSD-3-Clause"}
+    for view, about in [("resnet18_pq_stage1", RESTRICTED), ("resnet18", free)]:
+        frame, field = pd.DataFrame({"image_id": IMAGES, view: 0.5}), Field(view, "float64", "1", "A feature")
+        schema = feature_schema(view, IMAGE_KEY, [field])
+        tables.append(put(root, f"features/plates/{view}.parquet", frame, schema, dataset="plates", view=view, **about))
+    claims = pd.DataFrame({
+        "id": "ari", "variant": ["resnet18", "resnet18_pq", "resnet18_pq_stage1"], "study": "cracks", "says": "Good",
+        "cites": "A", "expected": 0.5, "tolerance": 0.0, "measured": [0.5, 0.5, None],
+        "verdict": ["reproduced", "reproduced", "not evaluated"], "quantity": "number", "detail": "",
+    })[CLAIMS.columns]  # fmt: skip
+    tables.append(put(root, "claims/cracks.parquet", claims, CLAIMS, study="cracks"))
+    build_catalog(root / "matlas.duckdb", tables, root, studies={"cracks": IMAGE_STUDY})
+    return root
+
+
+@pytest.mark.parametrize(
+    ("line", "views"),
+    [
+        ("features list", "resnet18_pq, resnet18_pq_stage1"),
+        ("features describe resnet18_pq", "resnet18_pq"),
+        ("features describe representations.plates__resnet18_pq__pca2", "resnet18_pq"),
+        ("features describe resnet18", ""),
+        ("features get plates --views resnet18_pq_stage1,resnet18_pq,raw_pixels", "resnet18_pq, resnet18_pq_stage1"),
+        ("features get plates --views raw_pixels,resnet18 --columns brightness", ""),
+        ("features get plates --views raw_pixels,resnet18_pq --columns raw_pixels_0,brightness", ""),
+        ("features get plates --views raw_pixels,resnet18_pq --columns resnet18_pq_0", "resnet18_pq"),
+        ("claims", "resnet18_pq"),  # that of stage 1 was not measured
+    ],
+)
+def test_weights_that_are_not_for_commercial_use_are_announced_on_stderr_where_they_are_shown(
+    matlas, plates, line, views
+):
+    shown = matlas("--results", plates, *line.split(), "--format", "csv")
+    licence = "weights plate_weights, licence CC-BY-NC-4.0 (non-commercial use only)"
+    assert shown.code == 0 and shown.err == (f"{views}: {licence}\n" if views else "")
+    assert "CC-BY" not in shown.out and rows_of(shown.out)
+
+
+def test_a_licence_that_says_so_in_words_is_not_told_twice(matlas, tmp_path):
+    said = RESTRICTED | {"weights_licence": "CC-BY-NC-4.0 (non-commercial use only)"}
+    table = put(tmp_path, "features/ores/sizes.parquet", SIZES, SIZES_SCHEMA, dataset="ores", view="sizes", **said)
+    build_catalog(tmp_path / "matlas.duckdb", [table], tmp_path, studies={})
+    shown = matlas("--results", tmp_path, "features", "list")
+    assert shown.err == "sizes: weights plate_weights, licence CC-BY-NC-4.0 (non-commercial use only)\n"
 
 
 # --- compounds of one's own -----------------------------------------------------------------------------------------

@@ -577,3 +577,7 @@ def test_undefined_silhouettes_are_mentioned_and_too_few_are_refused():
         verdict([2, 3, 4], [0.3, 0.5, np.nan])
     with pytest.raises(DataError, match="increasing k"):
         verdict([2, 4, 3], [0.3, 0.5, 0.1])
+
+
+def test_a_single_labeling_agrees_with_itself():
+    np.testing.assert_array_equal(pairwise_ari(np.array([[0], [1], [1]])), [[1.0]])

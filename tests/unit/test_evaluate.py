@@ -18,14 +18,7 @@ from matlas.cluster.reruns import reruns_frame
 from matlas.cluster.study import cluster
 from matlas.errors import ConfigError, DataError
 from matlas.evaluate.alignment import rows_of
-from matlas.evaluate.conditions import (
-    NOT_ON_CONDITION,
-    NOTHING_TO_COMPARE,
-    ON_CONDITION,
-    condition_verdict,
-    conditions,
-    effects,
-)
+from matlas.evaluate.conditions import conditions, effects
 from matlas.evaluate.external import contingency, external_scores, scores
 from matlas.evaluate.inspection import ORDERS, inspect, inspections, rank_by_distance, rank_by_tiny_clusters
 from matlas.evaluate.sensitivity import median_distance, sensitivities, sensitivity
@@ -303,33 +296,6 @@ def test_a_planted_confounder_is_named_and_an_unrelated_condition_is_not(confoun
     expected = effects(table["hour"].to_numpy(), labels, truth)
     one = two.query("condition == 'hour' and seed == 0").iloc[0]
     assert {name: one[name] for name in expected} == pytest.approx(expected)
-    judged = condition_verdict(two)
-    assert judged.category == ON_CONDITION
-    assert "brightness (clusters explain 100%, classes 0%" in judged.words and "hour" not in judged.words
-    assert "mean over 2 seeds" in judged.words
-
-
-def test_clusters_that_are_the_classes_split_on_no_condition(confounded):
-    _, table, truth = confounded
-    run = (SPACE, reruns([(0, 3, pd.factorize(truth)[0])], 180))
-    judged = condition_verdict(conditions("grains", [run], table, truth))
-    assert judged.category == NOT_ON_CONDITION and "no condition more than the classes do" in judged.words
-
-
-def test_without_classes_there_is_nothing_to_compare_with(confounded):
-    _, table, _ = confounded
-    run = (SPACE, reruns([(0, 2, np.tile([0, 1], 90))], 180))
-    judged = condition_verdict(conditions("grains", [run], table))
-    assert judged.category == NOTHING_TO_COMPARE and "most of brightness: 100% of its variance" in judged.words
-    constant = condition_verdict(conditions("grains", [run], table * 0))
-    assert constant.category == NOTHING_TO_COMPARE and "No condition varies" in constant.words
-
-
-def test_a_verdict_over_several_cluster_numbers_is_refused(confounded):
-    _, table, truth = confounded
-    run = (SPACE, reruns([(0, k, np.arange(180) % k) for k in (2, 3)], 180))
-    with pytest.raises(DataError, match="found 2 of them"):
-        condition_verdict(conditions("grains", [run], table, truth))
 
 
 # --- sensitivity ------------------------------------------------------------------------------------------------------

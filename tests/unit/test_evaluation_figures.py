@@ -320,7 +320,9 @@ def test_clusters_on_a_map_stand_at_the_places_of_the_map_and_noise_has_no_centr
     assert "trustworthiness of 0.91" in text and "A 2-D map is not evidence for groups" in text
     assert "hdbscan, which finds its own K" in text and "Grey: noise" in text
     with pytest.raises(ConfigError, match=r"unknown map \(a_cluster_map: map\): expected 'tsne' \(nearest\)"):
-        drawn(spec("cluster_map", clustering="kmeans", map="tsme"), study, tmp_path)
+        FIGURES["cluster_map"](spec("cluster_map", clustering="kmeans", map="tsme"), study)
+    with pytest.raises(ConfigError, match=r"unknown clustering \(a_cluster_map: clustering\).*'kmeans' \(nearest\)"):
+        FIGURES["cluster_map"](spec("cluster_map", clustering="kmean"), study)
 
 
 def test_true_classes_stand_on_the_map_and_entities_without_one_are_counted(tmp_path):
@@ -404,13 +406,22 @@ def test_the_contingency_puts_matched_cells_on_the_diagonal(study):
         assert [matched[cluster] for cluster in shown] == sorted(matched) and len(shown) == k
 
 
-def test_the_title_of_the_contingency_speaks_of_all_seeds(study, tmp_path):
-    text, _ = drawn(spec("contingency", clustering="kmeans", views=["resnet18"]), study, tmp_path)
-    runs = study.contingency.query("view == 'resnet18' and clustering == 'kmeans' and matched")
-    shares = runs.set_index(["seed", "label"])["entities"].unstack("label") / 30
-    best, worst = shares.median().idxmax(), shares.median().idxmin()
-    assert f"keeps {best} together best ({100 * shares[best].median():.0f} % in one cluster)" in text
-    assert f"and {worst} least ({100 * shares[worst].median():.0f} %)" in text
+@pytest.mark.parametrize("views", [["resnet18"], ["raw_pixels", "resnet18"], list(VIEWS)])
+def test_the_title_of_the_contingency_speaks_of_all_seeds_and_of_each_view(views, study, tmp_path):
+    text, _ = drawn(spec("contingency", clustering="kmeans", views=views), study, tmp_path)
+    runs = study.contingency.query("clustering == 'kmeans' and k == 6 and matched")
+    medians = {}
+    for view in views:
+        counts = runs[runs["view"] == view].set_index(["seed", "label"])["entities"].unstack("label", fill_value=0)
+        medians[view] = (100 * counts / 30).median()
+    best = max(views, key=lambda view: medians[view].mean())
+    for view in views if 1 < len(views) < 4 else [best]:
+        (high, low), (kept, lost) = medians[view].agg(["max", "min"]), medians[view].agg(["idxmax", "idxmin"])
+        if 1 < len(views) < 4:
+            assert f"{kept} ({high:.0f} %) and {lost} ({low:.0f} %) on {view.replace('_', ' ')}" in text
+        else:
+            assert f"keeps {kept} together best ({high:.0f} % in one cluster) and {lost} least ({low:.0f} %)" in text
+    assert ("On resnet18 stage2, kmeans" in text) == (len(views) == 4)
 
 
 def test_stages_of_a_network_stand_in_order_and_other_views_beside_them(study, tmp_path):
@@ -438,6 +449,10 @@ def test_condition_effects_hold_the_spread_over_seeds_and_say_what_clusters_spli
     planted.loc[(planted["condition"] == "contrast") & (planted["view"] == "raw_pixels"), "effect_of_cluster"] = 0.9
     text, _ = drawn("condition_effects", replace(study, conditions=planted), tmp_path)
     assert "split more than the classes do" in text and "contrast in 1 of 4" in text and "sharpness in 0 of 4" in text
+    assert "; within a class" not in text
+    planted.loc[(planted["condition"] == "sharpness") & (planted["view"] == "resnet18"), "effect_within_label"] = 0.91
+    text, _ = drawn("condition_effects", replace(study, conditions=planted), tmp_path)
+    assert "; within a class, clusters of resnet18 explain up to 91 % of sharpness" in text
     with pytest.raises(DataError, match=r"no effects of kmeans at K = 3.*\[2, 4, 6\]"):
         drawn(spec("condition_effects", clustering="kmeans", k=3), study, tmp_path)
 
@@ -485,15 +500,69 @@ def test_filters_narrow_what_a_figure_shows_to_views_representations_and_cluster
     assert "raw pixels, as is" in text or "as is" in text
     _, csv = drawn(spec("cluster_map", clusterings=["ward"], views=["resnet18"]), data, tmp_path)
     assert set(csv["clustering"]) == {"ward"} and set(csv["view"]) == {"resnet18"}
-    for key, wrong in (("representations", "as_si"), ("clusterings", "wards")):
-        with pytest.raises(ConfigError, match=rf"unknown {key[:-1]} \(a_score_summary: {key}\).*nearest.*{wrong}"):
-            drawn(spec("score_summary", k=6, **{key: [wrong]}), data, tmp_path)
 
 
-def test_a_figure_of_views_whose_weights_are_left_out_says_so_instead_of_stopping_the_study(study, tmp_path):
-    text, csv = drawn(spec("score_by_stage", k=6, views=["vgg16", "vgg16_stage1"]), study, tmp_path)
-    assert "Not drawn" in text and "This run has no vgg16 and vgg16_stage1" in text
-    assert csv.to_dict("list") == {"view": ["vgg16", "vgg16_stage1"], "drawn": [False, False]}
+@pytest.mark.parametrize(
+    ("keys", "column", "names"),
+    [
+        ({"kind": "score_by_stage", "k": 6, "views": ["vgg16", "vgg16_stage1"]}, "view", ["vgg16", "vgg16_stage1"]),
+        ({"kind": "score_summary", "k": 6, "representations": ["pca50"]}, "representation", ["pca50"]),
+        ({"kind": "score_summary", "k": 6, "clusterings": ["gmm"]}, "clustering", ["gmm"]),
+        ({"kind": "contingency", "clustering": "gmm"}, "clustering", ["gmm"]),
+        ({"kind": "exemplars", "clustering": "ward", "views": ["raw_pixels", "vgg16"]}, "clustering", ["ward"]),
+        ({"kind": "label_map", "map": "umap"}, "map", ["umap"]),
+        ({"kind": "cluster_map", "clustering": "ward", "map": "tsne"}, "map", ["tsne"]),
+    ],
+)
+def test_a_figure_of_what_only_left_out_views_have_says_so_instead_of_stopping_the_study(
+    keys, column, names, study, tmp_path
+):
+    raw = study.spaces["raw_pixels", "unit_rows"]
+    without = {name: labels for name, labels in raw.clusters.items() if name != "ward"}
+    spaces = study.spaces | {("raw_pixels", "unit_rows"): replace(raw, clusters=without)}
+    maps = {("raw_pixels", "tsne"): study.maps["raw_pixels", "tsne"]}
+    text, csv = drawn(spec(**keys), replace(study, spaces=spaces, maps=maps), tmp_path)
+    assert "Not drawn" in text and " and ".join(names) in text and "This run has no" in text
+    assert csv[[column, "drawn"]].to_dict("list") == {column: names, "drawn": [False] * len(names)}
+
+
+def test_stages_and_searches_of_views_that_are_left_out_are_not_drawn(study, tmp_path):
+    raw = narrowed(spec("score_by_stage", views=["raw_pixels"]), study)
+    for views in ({}, {"views": ["raw_pixels", "resnet18", "resnet18_stage1"]}):
+        text, csv = drawn(spec("score_by_stage", k=6, **views), raw, tmp_path)
+        assert "Not drawn" in text and not csv["drawn"].any()
+    text, _ = drawn("outlier_recall", replace(raw, inspections=None), tmp_path)
+    assert "Not drawn" in text
+    assert "Not drawn" not in drawn("outlier_recall", raw, tmp_path)[0]
+
+
+def test_a_table_of_a_clustering_that_is_left_out_holds_its_name(study, tmp_path):
+    asked = {"name": "t", "kind": "cluster_ranking", "clustering": "gmm", "rank_by": CONDITION}
+    tabulate(asked, study, tmp_path / "t.csv")
+    assert (tmp_path / "t.csv").read_text() == "clustering,drawn\ngmm,False\n"
+
+
+def test_rows_of_a_restricted_view_carry_the_terms_of_its_weights_into_the_csv(study, tmp_path):
+    _, csv = drawn("score_summary", study, tmp_path)
+    assert set(csv.loc[csv["view"] != "raw_pixels", "weights"]) == {WEIGHTS}
+    assert csv.loc[csv["view"] == "raw_pixels", "weights"].isna().all()
+    assert "weights" not in drawn("score_summary", replace(study, restrictions={}), tmp_path)[1]
+
+
+def test_a_cluster_on_a_map_is_named_after_the_class_whose_colour_it_has(study, tmp_path):
+    # three clusters, of which 0 and 1 are mostly crazing: only one of them can stand for it
+    space, truth = ("raw_pixels", "unit_rows"), truth_of(study)
+    labels = np.where(truth == "crazing", 0, 2)
+    labels[truth == "crazing"] = np.arange(30) % 5 >= 3  # 18 in cluster 0, 12 in cluster 1
+    labels[np.flatnonzero(truth == "inclusion")[:8]] = 1
+    held = study.spaces[space].clusters["kmeans"].assign(cluster=labels)
+    data = replace(study, spaces={space: replace(study.spaces[space], clusters={"kmeans": held})})
+    text, csv = drawn(spec("cluster_map", clustering="kmeans"), data, tmp_path)
+    centroid = csv[csv["mark"] == "centroid"].set_index("cluster").loc[1]
+    assert (centroid["label"], centroid["stands_for"]) == ("crazing", "inclusion")
+    assert "1 · inclusion" in text and "1 · crazing" not in text and "0 · crazing" in text
+    assert cluster_numbers(data, pd.Series(labels))[1] == class_numbers(data)["inclusion"]
+    assert "the class that it is matched with and has the colour of; without one its most common label" in text
 
 
 def test_a_label_or_description_that_the_dataset_lacks_is_refused(tmp_path):

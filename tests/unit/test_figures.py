@@ -413,7 +413,6 @@ def test_a_property_without_positive_values_leaves_its_log_panel_empty_and_says_
         ("property_map", {"property": "dominant_element"}, "not a column of numbers"),
         ("property_map", {"property": "odd"}, "not a column of numbers.*found bool"),
         ("property_map", {"quantile": 0.0}, r"bad value for 'quantile' \(a_property_map\)"),
-        ("cluster_map", {"clustering": "kmean"}, r"unknown clustering \(a_cluster_map: clustering\).*'kmeans'"),
         (
             "cluster_map",
             {"kind": "cluster_maps"},

@@ -426,3 +426,9 @@ def test_repeats_are_the_same_however_images_fall_into_blocks(monkeypatch):
     assert whole[20:] == [(19, False), (0, False), (7, False), (3, True), (0, False)]
     monkeypatch.setattr("matlas.images.duplicates._BLOCK_ROWS", 3)
     assert found(*images) == whole
+
+
+def test_a_dark_16_bit_image_says_that_its_white_may_lie_lower(tmp_path):
+    twelve = save(tmp_path / "12.tif", np.array([[0, 819, 4095]], dtype=np.uint16))
+    assert read_image(twelve).conversion == "no value above 4095 of 65535: is white_level lower?"
+    assert read_image(twelve, white_level=4095).conversion == ""

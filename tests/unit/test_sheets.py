@@ -159,8 +159,23 @@ def test_noise_is_in_no_row_of_exemplars_and_counted_below_them(tmp_path):
     figure, table = exemplars(spec(images=12), data)
     assert table["cluster"].min() == 0 and not table["image_id"].isin(data.entities["image_id"][:7]).any()
     assert "7 images" in texts(figure).split("In no cluster")[1]
-    with pytest.raises(DataError, match="no cluster to draw"):
-        exemplars(spec(), make_study(tmp_path, noise=60))
+
+
+@pytest.mark.parametrize("kind", [exemplars, outliers])
+def test_a_clustering_that_found_no_cluster_is_said_to_have_none_beside_those_that_did(kind, tmp_path):
+    alone = make_study(tmp_path, noise=60)
+    alone.spaces[SPACE].clusters["kmeans"] = alone.spaces[SPACE].clusters["kmeans"][["image_id", "cluster"]]
+    figure, table = kind(spec(images=2), alone)
+    assert "no cluster" in texts(figure) and "finds its own K" in texts(figure) and "best K" not in texts(figure)
+    assert len(table) == 1 and table["view"].tolist() == ["pixels"] and table["k"].tolist() == [0]
+    assert table[["image_id", "cluster", "rank", "distance"]].isna().all(axis=None)
+    assert drawn_images(figure, tmp_path / "sheet.svg") == []
+    both = make_study(tmp_path, spaces=(SPACE, ("resnet18", "pca2")))
+    expected = kind(spec(images=2), both)[1].query("view == 'resnet18'")
+    both.spaces[SPACE].clusters["kmeans"]["cluster"] = -1
+    figure, table = kind(spec(images=2), both)
+    assert "no cluster" in texts(figure) and table["image_id"].dropna().tolist() == expected["image_id"].tolist()
+    assert list(table) == list(expected) and table["cluster"].dropna().tolist() == expected["cluster"].tolist()
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The store joins, describes and traces what the workflow computed, and featurises what it has never seen."""
 
+import duckdb
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
@@ -16,6 +17,7 @@ from schemas.table import Field, TableSchema
 from schemas.tables.features import element_schema
 from tests.unit.results_folder import (
     DATASET_SCHEMA,
+    IMAGE_STUDY,
     ORES,
     SIZES,
     SIZES_SCHEMA,
@@ -23,6 +25,7 @@ from tests.unit.results_folder import (
     WEIGHTS_SCHEMA,
     make_results,
     put,
+    write_image_results,
     write_results,
 )
 
@@ -271,6 +274,20 @@ def test_generated_data_is_known_by_what_a_query_reads(tmp_path):
 
 def test_a_store_of_measured_data_shows_no_generated_data(store):
     assert not store.reads_simulated("FROM claims") and not store.is_simulated(["datasets.ores"])
+
+
+def test_weights_are_told_for_the_tables_asked_for_and_an_older_catalog_is_refused(tmp_path):
+    root = tmp_path / "results"
+    build_catalog(root / "matlas.duckdb", write_image_results(root), root, studies={"cracks": IMAGE_STUDY})
+    found = open_store(root).weights(["features.plates__raw_pixels", "representations.plates__resnet18_pq__pca2"])
+    assert found.values.tolist() == [
+        ["representations.plates__resnet18_pq__pca2", "resnet18_pq", "plate_weights", "CC-BY-NC-4.0"]
+    ]
+    with duckdb.connect(root / "matlas.duckdb") as connection:
+        connection.execute("DROP TABLE registry.weights")
+    with pytest.raises(QueryError, match="catalog is of an older version.*[Mm]ake it again: snakemake"):
+        open_store(root).weights([])
+    assert len(open_store(root).features("plates", ["raw_pixels"])) == 6
 
 
 # --- new compounds --------------------------------------------------------------------------------------------------

@@ -85,7 +85,7 @@ def fresh_project(repository: Path, folder: Path, settings: dict = SMALL) -> Pro
     (folder / "config" / "small.yaml").write_text(yaml.safe_dump(settings))
     methods = yaml.safe_load((folder / "config" / "methods.yaml").read_text())
     for method in methods["clusterings"].values():
-        fewer = {"n_init": 2, "k": [2, 3, 4, 6, 8]}
+        fewer = {"n_init": 2, "k": [2, 3, 4, 6, 8] if len(method.get("k", [])) > 1 else method.get("k")}
         method |= {key: value for key, value in fewer.items() if key in method}
         if "stability" in method:
             method["stability"] |= {"seeds": 2, **({"bootstraps": 2} if "bootstraps" in method["stability"] else {})}
