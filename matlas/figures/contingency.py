@@ -126,10 +126,10 @@ def _title(data: StudyData, clustering: str, tables: Mapping[SpaceKey, pd.DataFr
             f"{s.idxmax()} ({100 * s.max():.0f} %) and {s.idxmin()} ({100 * s.min():.0f} %) on {name}"
             for name, s in shares.items()
         ]
-        return f"{clustering} keeps together, in one cluster, best and least: {'; '.join(said)}"
+        return f"{clustering} keeps in the cluster that stands for them, best and least: {'; '.join(said)}"
     best = max(shares, key=lambda name: shares[name].mean())
     where, s = f"On {best}, " if len(shares) > 1 else "", shares[best]
     return (
-        f"{where}{clustering} keeps {s.idxmax()} together best ({100 * s.max():.0f} % in one cluster) "
+        f"{where}{clustering} keeps {s.idxmax()} together best ({100 * s.max():.0f} % in its own cluster) "
         f"and {s.idxmin()} least ({100 * s.min():.0f} %)"
     )
