@@ -420,7 +420,8 @@ def test_the_title_of_the_contingency_speaks_of_all_seeds_and_of_each_view(views
         if 1 < len(views) < 4:
             assert f"{kept} ({high:.0f} %) and {lost} ({low:.0f} %) on {view.replace('_', ' ')}" in text
         else:
-            assert f"keeps {kept} together best ({high:.0f} % in its own cluster) and {lost} least ({low:.0f} %)" in text
+            said = f"keeps {kept} together best ({high:.0f} % in its own cluster) and {lost} least ({low:.0f} %)"
+            assert said in text
     assert ("On resnet18 stage2, kmeans" in text) == (len(views) == 4)
 
 
