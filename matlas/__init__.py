@@ -9,6 +9,7 @@ acquire       original sources: mirror, download, verification
 unpack        archives, with path and size checks
 composition   formulas to element amounts; reduced formula, chemical family
 expressions   columns that configuration computes by SQL
+threads       work in threads, its results in order, and the time left
 delimited     CSV and TSV files as they stand
 clean/        raw tables and folders of images to validated datasets and rejects
 images/       reading images, duplicates, pixels as features, altered copies

@@ -16,7 +16,7 @@ rule measure_claims:
         structure=lambda w: study_structure(w.study),
         joined={n: spec(v) for n, v in ATLAS.views.items() if v.kind == "joined"},
         skipped=lambda w: ATLAS.skipped(w.study),
-        left_out=lambda w: {v: s for v in ATLAS.views if (s := ATLAS.left_out(v))},
+        left_out=LEFT_OUT,
         code=code_of("claim/measure_claims.py"),
     message:
         "Measuring the claims of study {wildcards.study}"

@@ -27,6 +27,8 @@ def print_failures():
 # what follows a network view's name in the names of the views of its stages; the last stage is the view itself
 STAGES = [*(f"_stage{stage}" for stage in range(1, NETWORK_STAGES["resnet18"])), ""]
 REPRESENTATIONS = ATLAS.methods.representations
+# views that the settings leave out, and the source of their weights
+LEFT_OUT = {v: s for v in ATLAS.views if (s := ATLAS.left_out(v))}
 LINEAR = {n for n, r in REPRESENTATIONS.items() if r.algorithm == "pca"}
 
 

@@ -40,7 +40,7 @@ rule render_report:
         studies={name: spec(study) for name, study in ATLAS.studies.items()},
         structure={name: study_structure(name) for name in ATLAS.studies},
         restrictions={name: restrictions_of(name) for name in ATLAS.studies},
-        left_out={v: s for v in ATLAS.views if (s := ATLAS.left_out(v))},
+        left_out=LEFT_OUT,
         skipped={name: ATLAS.skipped(name) for name in ATLAS.studies},
         sources={name: spec(source) for name, source in ATLAS.sources.items()},
         datasets={name: spec(dataset) for name, dataset in ATLAS.datasets.items()},

@@ -18,7 +18,8 @@ from matlas.files import sha256_of
 from matlas.images.describe import describe
 from matlas.images.duplicates import details, pixel_digest, repeats
 from matlas.images.files import image_files
-from matlas.images.read import ImageError, map_in_order, read_image
+from matlas.images.read import ImageError, read_image
+from matlas.threads import map_in_order
 from schemas.config.datasets import ImageDataset
 from schemas.tables.dataset import dataset_schema
 

@@ -7,20 +7,14 @@ clusters of *all* labelings by one matrix product with their indicator columns.
 
 from __future__ import annotations
 
-import logging
-import time
-from collections.abc import Callable, Iterable, Iterator, Sized
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable
 
 import numpy as np
-from threadpoolctl import threadpool_info, threadpool_limits
 
 from matlas.errors import DataError
 from matlas.represent import finite_matrix
+from matlas.threads import map_in_threads
 
-log = logging.getLogger(__name__)
-
-_LOG_EVERY_S = 10.0
 _ROWS_MAX = 256  # measured on 5205 x 10: larger blocks leave the cache, smaller ones starve the matrix product
 
 
@@ -103,30 +97,6 @@ def label_columns(labelings: np.ndarray, n_rows: int | None = None) -> np.ndarra
 def one_hot(labelings: Iterable[np.ndarray]) -> np.ndarray:
     """(n, sum of clusters) float64 indicator columns of labelings that count from 0, side by side."""
     return np.concatenate([np.eye(labels.max() + 1)[labels] for labels in labelings], axis=1)
-
-
-def map_in_threads(function: Callable, items: Sized, *, what: str, threads: int | None = None) -> Iterator:
-    """Results of `function` over `items`, in order; logs how many of `what` are done and the time left.
-
-    Each call runs with one BLAS and one OpenMP thread: results don't depend on `threads`, which defaults to the
-    current BLAS limit.
-    """
-    if threads is None:
-        threads = max((pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"), default=1)
-    begun = told = time.monotonic()
-    with (
-        threadpool_limits(1),
-        # the OpenMP limit belongs to a thread: set it in each worker
-        ThreadPoolExecutor(threads, initializer=threadpool_limits, initargs=(1, "openmp")) as pool,
-    ):
-        for done, value in enumerate(pool.map(function, items), 1):
-            yield value
-            now = time.monotonic()
-            if now - told >= _LOG_EVERY_S and done < len(items):
-                told = now
-                left = (now - begun) / done * (len(items) - done)
-                log.info("%s: %d of %d done, about %.0f s left", what, done, len(items), left)
-    log.info("%s: %d of %d done in %.1f s", what, len(items), len(items), time.monotonic() - begun)
 
 
 def _by_first_appearance(labels: np.ndarray) -> np.ndarray:

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from matlas.cluster.silhouette import label_columns, map_in_threads
+from matlas.cluster.silhouette import label_columns
 from matlas.cluster.sweep import Sweep, estimator, fitted
 from matlas.errors import DataError
 from matlas.represent import finite_matrix
+from matlas.threads import map_in_threads
 
 _ROWS_AT_ONCE = 8192
 

@@ -13,10 +13,11 @@ from sklearn.mixture import GaussianMixture
 
 from matlas.cluster.density import hdbscan_labels
 from matlas.cluster.mixture import DiagonalMixture
-from matlas.cluster.silhouette import map_in_threads, one_hot, silhouettes
+from matlas.cluster.silhouette import one_hot, silhouettes
 from matlas.cluster.tree import agglomerative_labels
 from matlas.errors import ConfigError, DataError, nearest
 from matlas.represent import finite_matrix
+from matlas.threads import map_in_threads
 
 log = logging.getLogger(__name__)
 

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 from sklearn.cluster import KMeans
 
-from matlas.cluster.silhouette import map_in_threads
 from matlas.errors import ConfigError, DataError
 from matlas.represent import finite_matrix
+from matlas.threads import map_in_threads
 
 TINY_CLUSTERS, CENTROID, RANDOM = ORDERS = ("tiny_clusters", "distance_to_centroid", "random")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -38,7 +38,7 @@ def pixel_features(folder: Path, images: pd.Series, white_level: float | None, s
     stack = stack_pixels(read_images(folder, images, white_level=white_level), len(images), size=spec["size"])
     space = fit_pixels(stack, n_components=spec["n_components"], random_state=spec["random_state"])
     plan = alteration_plan(images.tolist(), seed=spec["random_state"])
-    copies = stack_pixels(_copies(folder, plan, white_level, spec["random_state"]), len(plan), size=spec["size"])
+    copies = stack_pixels(_altered(folder, plan, white_level, spec["random_state"]), len(plan), size=spec["size"])
     kept = f"; all {spec['n_components']} keep {space.explained_variance_ratio.sum():.1%} of the variance of the pixels"
     fields = [replace(f, description=f.description + kept) for f in feature_fields(spec["n_components"])]
     return image_features(fields, images, plan, space.transform(stack), space.transform(copies), {})
@@ -62,18 +62,19 @@ def image_features(
     return ImageFeatures(fields, *tables, about)
 
 
-def load_copy(folder: Path, image: str, alteration: str, white_level: float | None, seed: int) -> np.ndarray:
-    """One image (height, width), altered unless `alteration` is empty; grey values of 0 to 1."""
+def copies_of(plan: pd.DataFrame) -> list[tuple[str, str]]:
+    """(image, alteration) of each row of a plan, as `load_copy` takes it."""
+    return list(zip(plan["image_id"], plan["alteration"], strict=True))
+
+
+def load_copy(copy: tuple[str, str], *, folder: Path, white_level: float | None, seed: int) -> np.ndarray:
+    """One image (height, width), altered unless its alteration is empty; grey values of 0 to 1."""
+    image, alteration = copy
     grey = read_image(folder / image, white_level).grey
     return altered(grey, alteration, rng_of(seed, image, alteration)) if alteration else grey
 
 
-def _copies(folder: Path, plan: pd.DataFrame, white_level: float | None, seed: int) -> Iterator[Picture]:
-    for image, alteration in _pairs(plan):
-        yield Picture(
-            load_copy(folder, image, alteration, white_level, seed), bits=32, channels=1, conversion=alteration
-        )
-
-
-def _pairs(plan: pd.DataFrame) -> Sequence[tuple[str, str]]:
-    return list(zip(plan["image_id"], plan["alteration"], strict=True))
+def _altered(folder: Path, plan: pd.DataFrame, white_level: float | None, seed: int) -> Iterator[Picture]:
+    for copy in copies_of(plan):
+        grey = load_copy(copy, folder=folder, white_level=white_level, seed=seed)
+        yield Picture(grey, bits=32, channels=1, conversion=copy[1])

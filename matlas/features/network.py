@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from matlas.features.images import ImageFeatures, image_features, load_copy
+from matlas.features.images import ImageFeatures, copies_of, image_features, load_copy
 from matlas.images.alterations import alteration_plan
 from matlas.networks.embed import embed, feature_fields
 from matlas.networks.resnet18 import ResNet18
@@ -32,8 +32,8 @@ def network_features(
     weights, which every column and every footer repeats; seed : of the altered copies.
     """
     plan = alteration_plan(images.tolist(), seed=seed)
-    items = [(image, "") for image in images] + list(zip(plan["image_id"], plan["alteration"], strict=True))
-    load = partial(_load, folder=folder, white_level=white_level, seed=seed)
+    items = [(image, "") for image in images] + copies_of(plan)
+    load = partial(load_copy, folder=folder, white_level=white_level, seed=seed)
     made = embed(network, items, load, device=device, batch_size=batch_size)
     about = {"weights": weights["name"], "weights_licence": weights["licence"], "device": made.device}
     stages = [
@@ -44,8 +44,3 @@ def network_features(
         for stage, values in enumerate(made.stages, 1)
     ]  # fmt: skip
     return stages, round(made.images_per_s, 1)
-
-
-def _load(item: tuple[str, str], *, folder: Path, white_level: float | None, seed: int):
-    image, alteration = item
-    return load_copy(folder, image, alteration, white_level, seed)

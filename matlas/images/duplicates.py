@@ -7,14 +7,12 @@ or two pixels of 200. Copies that are rotated, mirrored or cropped, and overlapp
 from __future__ import annotations
 
 import hashlib
-import logging
-import time
 from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image
 
-log = logging.getLogger(__name__)
+from matlas.threads import Progress
 
 THUMBNAIL = 32  # pixels a side; a smaller image has no details left to compare and no near-duplicates
 # Of the pairs of NEU-DET (1,800 images of steel surfaces), two reach 0.7, both one surface seen twice (0.77, 0.74); the
@@ -23,7 +21,6 @@ THUMBNAIL = 32  # pixels a side; a smaller image has no details left to compare 
 NEAR = 0.7
 _BLOCK_ROWS = 256
 _ROUNDING = 1e-4
-_LOG_EVERY_S = 10.0
 
 
 def pixel_digest(grey: np.ndarray) -> bytes:
@@ -67,7 +64,7 @@ def repeats(digests: Sequence[bytes], fingerprints: np.ndarray) -> tuple[np.ndar
     earliest = np.array([first.setdefault(digest, i) for i, digest in enumerate(digests)], dtype=np.int64)
     exact = earliest < np.arange(n)
     earliest[~exact] = -1
-    begun = told = time.monotonic()
+    progress = Progress("images compared", n, verb="")
     for start in range(0, n, _BLOCK_ROWS):
         rows = slice(start, min(start + _BLOCK_ROWS, n))
         sums = fingerprints[rows] @ fingerprints[: rows.stop].T  # over the quarters: few pairs are left to look at
@@ -75,10 +72,7 @@ def repeats(digests: Sequence[bytes], fingerprints: np.ndarray) -> tuple[np.ndar
             candidates = np.flatnonzero(sums[i - start, :i] >= 4 * NEAR - _ROUNDING)
             near = candidates[_correlations(fingerprints[candidates], fingerprints[i]).min(axis=1) >= NEAR]
             earliest[i] = near[0] if len(near) else -1
-        now = time.monotonic()
-        if now - told >= _LOG_EVERY_S and rows.stop < n:
-            told, share = now, (rows.stop / n) ** 2  # later blocks have more earlier images
-            log.info("images compared: %d of %d, about %.0f s left", rows.stop, n, (now - begun) * (1 / share - 1))
+        progress.reached(rows.stop, share=(rows.stop / n) ** 2)  # later blocks have more earlier images
     return earliest, exact
 
 

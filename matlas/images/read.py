@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import logging
 import struct
-import time
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
-from threadpoolctl import threadpool_info
 
 from matlas.errors import DataError
-
-log = logging.getLogger(__name__)
+from matlas.threads import map_in_order
 
 MAX_PIXELS = 2**26  # an image of 8192 x 8192, 256 MB as float32; Pillow warns from 89 million on
-_LOG_EVERY_S = 10.0
 _FORMATS = ("PNG", "JPEG", "TIFF")
 _SIGNATURES = (b"\x89PNG", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 # what Pillow 13 raises for damaged files (54,000 of them, bytes changed or cut off at random), and what its own
@@ -109,30 +101,6 @@ def read_images(
     """
     folder = Path(folder)
     return map_in_order(lambda name: read_image(folder / name, white_level), names, what="images read", threads=threads)
-
-
-def map_in_order(
-    function: Callable[[Item], Result], items: Sequence[Item], *, what: str, threads: int | None = None
-) -> Iterator[Result]:
-    """Results of `function` over `items`, in order, computed in threads at most `2 * threads` items ahead of the one
-    who takes them; logs how many of `what` are done and the time left. threads : defaults to the current BLAS limit.
-    """
-    if threads is None:
-        threads = max((pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"), default=1)
-    begun = told = time.monotonic()
-    rest = iter(items)
-    with ThreadPoolExecutor(threads) as pool:
-        waiting = deque(pool.submit(function, item) for item in islice(rest, 2 * threads))
-        for done in range(1, len(items) + 1):
-            result = waiting.popleft().result()
-            waiting.extend(pool.submit(function, item) for item in islice(rest, 1))
-            yield result
-            now = time.monotonic()
-            if now - told >= _LOG_EVERY_S and done < len(items):
-                told = now
-                left = (now - begun) / done * (len(items) - done)
-                log.info("%s: %d of %d done, about %.0f s left", what, done, len(items), left)
-    log.info("%s: %d of %d done in %.1f s", what, len(items), len(items), time.monotonic() - begun)
 
 
 def resized(grey: np.ndarray, width: int, height: int) -> np.ndarray:

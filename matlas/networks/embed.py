@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import itertools
-import logging
-import time
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from threadpoolctl import threadpool_limits
 from torch.nn import functional
 
 from matlas.device import device_title
 from matlas.errors import ConfigError, DataError
 from matlas.networks.resnet18 import STAGE_WIDTHS, ResNet18
+from matlas.threads import Progress, in_order
 from schemas.table import Field
-
-log = logging.getLogger(__name__)
 
 INPUT_SIZE = 224  # pixels a side, of training: He et al. 2016, doi:10.1109/CVPR.2016.90
 # mean and standard deviation of the red, green and blue of ImageNet's training images, as torchvision's weights expect
@@ -31,7 +25,6 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 _BATCHES_AHEAD = 2
-_LOG_EVERY_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -76,27 +69,21 @@ def embed(
         return _resized(load(item), where=item)
 
     pooled: list[list[np.ndarray]] = []
-    begun = told = time.monotonic()
-    done = 0
+    progress, done = Progress("images embedded", len(items), verb=""), 0
     with (
         torch.inference_mode(),
         # TF32 keeps 10 bits of each factor: values would differ between devices in the third digit
         torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False),
-        closing(_ahead(resized, items, threads, batch_size * _BATCHES_AHEAD)) as images,
+        closing(in_order(resized, items, threads=threads, ahead=batch_size * _BATCHES_AHEAD)) as images,
     ):
         while batch := list(itertools.islice(images, batch_size)):
             grey = torch.stack(batch)
             stages = network.pooled_stages(_normalised(grey.to(device)), depth)
             pooled.append([stage.double().cpu().numpy() for stage in stages])
             done += len(batch)
-            now = time.monotonic()
-            if now - told >= _LOG_EVERY_S and done < len(items):
-                told = now
-                left = (now - begun) / done * (len(items) - done)
-                log.info("images embedded: %d of %d, about %.0f s left", done, len(items), left)
-    took = time.monotonic() - begun
+            progress.reached(done)
     title = device_title(device)
-    log.info("images embedded: %d of %d in %.1f s on %s", done, len(items), took, title)
+    took = progress.finished(f" on {title}")
     return Embedding([np.concatenate(stage) for stage in zip(*pooled, strict=True)], done / took, title)
 
 
@@ -139,18 +126,3 @@ def _normalised(grey: torch.Tensor) -> torch.Tensor:
     """(…, 1, height, width) grey to (…, 3, height, width), normalised as ImageNet's colours."""
     mean, std = (torch.tensor(values, device=grey.device).reshape(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
     return (grey - mean) / std
-
-
-def _ahead(function: Callable, items: Sequence[Any], threads: int, ahead: int) -> Iterator:
-    """Results of `function` over `items`, in order, computed in threads at most `ahead` items before they are asked
-    for. An error in one ends it: what has not begun is dropped."""
-    # PyTorch's own threads are for the device: a worker resizes with one
-    pool = ThreadPoolExecutor(threads, initializer=threadpool_limits, initargs=(1, "openmp"))
-    remaining, running = iter(items), deque()
-    try:
-        running.extend(pool.submit(function, item) for item in itertools.islice(remaining, ahead))
-        while running:
-            yield running.popleft().result()
-            running.extend(pool.submit(function, item) for item in itertools.islice(remaining, 1))
-    finally:
-        pool.shutdown(cancel_futures=True)

@@ -8,8 +8,6 @@ Every frame has its own random stream: frames can be drawn in any order, one at 
 from __future__ import annotations
 
 import io
-import logging
-import time
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +20,7 @@ from scipy.spatial import cKDTree
 
 from matlas.errors import ConfigError
 from matlas.files import atomic_path
+from matlas.threads import Progress
 
 SIZE = 200  # pixels a side, as in NEU-DET
 CLASSES = ("cracks", "inclusions", "patches", "pits", "scale", "scratches")
@@ -31,9 +30,7 @@ JPEG_QUALITY = 90
 ZIP_DATE = (1980, 1, 1, 0, 0, 0)  # fixed: equal seeds give equal bytes
 NEAR_COPY_NOISE = 2.0  # grey levels
 
-_LOG_EVERY_S = 10.0
 _X, _Y = np.meshgrid(np.linspace(-1, 1, SIZE, dtype=np.float32), np.linspace(-1, 1, SIZE, dtype=np.float32))
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -72,7 +69,7 @@ def write_micrographs(path: str | Path, *, rows: int, seed: int) -> None:
     """Write the frames of `micrographs` as JPEG files in a ZIP archive, as the source has them; one in memory at a
     time. Raises ConfigError for fewer than LEAST_ROWS rows."""
     truth = _plan(rows, seed)
-    begun = told = time.monotonic()
+    progress = Progress("micrographs", rows, verb=" written")
     with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
         for row, (name, fault) in enumerate(zip(truth["file"], truth["fault"], strict=True)):
             content = _jpeg(_frame(truth, row, seed))
@@ -81,11 +78,8 @@ def write_micrographs(path: str | Path, *, rows: int, seed: int) -> None:
             entry = zipfile.ZipInfo(name, ZIP_DATE)
             entry.create_system, entry.external_attr = 3, 0o100644 << 16  # a Unix file, whatever the machine
             archive.writestr(entry, content)
-            now = time.monotonic()
-            if now - told >= _LOG_EVERY_S:
-                told, left = now, (now - begun) / (row + 1) * (rows - row - 1)
-                log.info("micrographs: %d of %d written, about %.0f s left", row + 1, rows, left)
-    log.info("micrographs: %d of %d written in %.1f s", rows, rows, time.monotonic() - begun)
+            progress.reached(row + 1)
+    progress.finished()
 
 
 def _plan(rows: int, seed: int) -> pd.DataFrame:

@@ -94,7 +94,8 @@ def test_one_fault_is_refused_with_column_row_and_value_and_leaves_no_file(schem
 
 @pytest.mark.parametrize("schema", SCHEMAS.values(), ids=SCHEMAS)
 def test_pandera_accepts_the_good_table(schema):
-    schema.pandera().validate(valid_frame(schema), lazy=True)
+    frame = valid_frame(schema)
+    pd.testing.assert_frame_equal(schema.pandera().validate(frame, lazy=True), frame)
 
 
 @pytest.mark.parametrize(("schema", "fault"), [p for p in FAULTS if p.values[1].field])

@@ -14,9 +14,10 @@ from sklearn.metrics import adjusted_rand_score, silhouette_samples, silhouette_
 from sklearn.mixture import GaussianMixture
 
 import matlas.cluster.silhouette as silhouette_module
+import matlas.threads as threads_module
 from matlas.cluster.mixture import DiagonalMixture
 from matlas.cluster.reruns import rerun_labels
-from matlas.cluster.silhouette import map_in_threads, silhouette_samples_many, silhouettes
+from matlas.cluster.silhouette import silhouette_samples_many, silhouettes
 from matlas.cluster.stability import (
     bootstrap_stability,
     pairwise_ari,
@@ -28,6 +29,7 @@ from matlas.cluster.sweep import sweep, sweep_seeds
 from matlas.cluster.verdict import NO_DISCRETE_GROUPS, NOT_CLUSTERABLE, PEAK, verdict
 from matlas.errors import ConfigError, DataError
 from matlas.metrics import metrics_frame
+from matlas.threads import map_in_threads
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +125,7 @@ def test_labelings_of_the_wrong_shape_or_type_are_refused(structureless):
 
 
 def test_progress_is_logged_with_the_time_left(caplog, monkeypatch):
-    monkeypatch.setattr(silhouette_module, "_LOG_EVERY_S", 0.0)
+    monkeypatch.setattr(threads_module, "_LOG_EVERY_S", 0.0)
     with caplog.at_level(logging.INFO, logger="matlas"):
         assert list(map_in_threads(lambda x: x * x, range(4), what="squares", threads=2)) == [0, 1, 4, 9]
     assert "squares: 1 of 4 done, about" in caplog.messages[0]

@@ -12,8 +12,8 @@ import torch
 from PIL import Image
 from torch.nn import functional
 
+import matlas.threads as threads_module
 from matlas.errors import ConfigError, DataError
-from matlas.networks import embed as module
 from matlas.networks.embed import embed, feature_fields, prepare
 from matlas.networks.resnet18 import ResNet18
 
@@ -188,7 +188,7 @@ def test_no_images_are_an_error(network):
 
 
 def test_progress_tells_the_time_left(network, images, monkeypatch, caplog):
-    monkeypatch.setattr(module, "_LOG_EVERY_S", 0.0)
+    monkeypatch.setattr(threads_module, "_LOG_EVERY_S", 0.0)
     with caplog.at_level(logging.INFO, "matlas"):
         embed(network, images[:5], np.copy, device=CPU, batch_size=2, depth=1)
     told = [record.getMessage() for record in caplog.records]

@@ -18,7 +18,8 @@ from matlas.images import read
 from matlas.images.describe import describe
 from matlas.images.duplicates import details, pixel_digest, repeats
 from matlas.images.files import folder_fingerprint, image_files
-from matlas.images.read import ImageError, map_in_order, read_image, read_images, resized
+from matlas.images.read import ImageError, read_image, read_images, resized
+from matlas.threads import map_in_order
 
 COLOUR = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [90, 90, 90]]], dtype=np.uint8)
 COLOUR_AS_GREY = np.array([[0.299, 0.587], [0.114, 90 / 255]])  # BT.601
