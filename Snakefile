@@ -14,11 +14,18 @@ configfile: "config/config.yaml"
 
 
 include: "rules/common.smk"
+
+
+scattergather:
+    crystals=ATLAS.settings.runtime.shards,
+
+
 include: "rules/acquire.smk"
 include: "rules/clean.smk"
 include: "rules/featurize.smk"
 include: "rules/represent.smk"
 include: "rules/cluster.smk"
+include: "rules/probe.smk"
 include: "rules/evaluate.smk"
 include: "rules/figure.smk"
 include: "rules/claim.smk"
@@ -32,6 +39,7 @@ wildcard_constraints:
     representation=one_of(REPRESENTATIONS | ATLAS.methods.maps),
     clustering=one_of(ATLAS.methods.clusterings),
     study=one_of(ATLAS.studies),
+    split=one_of(ATLAS.methods.splits),
 
 
 onerror:
@@ -46,6 +54,7 @@ rule all:
         # named one by one, so that a deleted file is noticed although nothing needs it any more
         [t for study in ATLAS.studies for t in tables_of(study)],
         [f for study in ATLAS.studies for f in figures_of(study)],
+        [m for study in ATLAS.studies for m in models_of(study)],
         [claims_of(study) for study in ATLAS.studies],
     message:
         "Every study, the catalog and the report are up to date"

@@ -4,7 +4,8 @@ Relations
     <layer>.<name>           each table; the name is its path, joined by "__": features.estm__magpie
     metrics, claims, …       in the main schema: all tables of one kind as one relation (RELATIONS)
     registry.*               what the footers say, which study uses what, what each job cost (REGISTRY);
-                             weights: the weights of networks behind tables of features and all that has their view
+                             weights: the weights of networks behind tables of features and all that has their view;
+                             origins: which copy of which database a dataset is
 
 Views read `coalesce(getvariable('root'), 'results') || '/…'`: from the folder above results as they are, and from
 anywhere else after SET VARIABLE root = '…'. A joined view is a view in SQL too, and stored nowhere.
@@ -31,6 +32,7 @@ from matlas.sandbox import literal, lock
 from matlas.tables import TableInfo, table_info
 from schemas.table import TableSchema
 from schemas.tables.analysis import AGREEMENT, CLAIMS, CONDITIONS, CONTINGENCY, INSPECTIONS, METRICS, SCORES
+from schemas.tables.learning import COMPARISONS, PROBES, TESTS
 
 _S, _I, _F, _B = pa.string(), pa.int64(), pa.float64(), pa.bool_()
 REGISTRY = {
@@ -43,6 +45,7 @@ REGISTRY = {
         "max": _F, "citation": _S,
     },
     "labels": {"table_name": _S, "name": _S, "label": _S},
+    "origins": {"table_name": _S, "provider": _S, "release": _S, "retrieved": _S},
     "lineage": {"table_name": _S, "input": _S, "input_hash": _S},
     "simulated": {"table_name": _S, "simulated": _B},
     "weights": {"table_name": _S, "view": _S, "weights": _S, "licence": _S},
@@ -69,7 +72,7 @@ RELATIONS = {
     ),
     **{
         schema.layer: (schema, "SELECT * FROM {rows}")
-        for schema in (AGREEMENT, SCORES, CONTINGENCY, CONDITIONS, INSPECTIONS)
+        for schema in (AGREEMENT, SCORES, CONTINGENCY, CONDITIONS, INSPECTIONS, PROBES, COMPARISONS, TESTS)
     },
 }
 _SQL_TYPES = {"float64": "DOUBLE", "int64": "BIGINT", "bool": "BOOLEAN", "string": "VARCHAR"}
@@ -206,7 +209,8 @@ def _joined_table(dataset: str, view: str, definition: Mapping, base: _Table, pa
     for i, part in enumerate(parts):
         key = part.info.key
         on = " AND ".join(f"d.{_identifier(name)} = v{i}.{_identifier(name)}" for name in key)
-        joins.append(f"LEFT JOIN {_relation(part.name)} v{i} ON {on}")
+        # entities that a view can't describe are left out, as on reading (matlas.retrieval)
+        joins.append(f"{'' if _lacking(part) else 'LEFT '}JOIN {_relation(part.name)} v{i} ON {on}")
         for f in part.info.fields:
             if f.name not in key:
                 fields.append(f)
@@ -222,6 +226,7 @@ def _joined_table(dataset: str, view: str, definition: Mapping, base: _Table, pa
         base.info,
         name=view,
         layer="features",
+        rows=base.info.rows - max(map(_lacking, parts)),
         bytes=0,
         fields=tuple(fields),
         statistics=statistics,
@@ -237,6 +242,11 @@ def _joined_table(dataset: str, view: str, definition: Mapping, base: _Table, pa
     )
     sql = f"SELECT {', '.join(selected)} FROM {_relation(base.name)} d {' '.join(joins)}"
     return _Table(f"features.{dataset}__{view}", info, None, sql)
+
+
+def _lacking(view: _Table) -> int:
+    """How many entities of its dataset a view can't describe."""
+    return int(view.info.attributes.get("left_out", 0))
 
 
 def _per_row(statistics: Mapping) -> dict:
@@ -273,6 +283,9 @@ def _registry(tables: Sequence[_Table], studies: Mapping[str, Mapping], logs: Pa
             "version": info.version, "code_hash": lineage.code, "config_hash": lineage.config,
             "created": info.created,
         })  # fmt: skip
+        if "provider" in info.attributes:
+            origin = {name: info.attributes[name] for name in ("provider", "release", "retrieved")}
+            rows["origins"].append({"table_name": table.name, **origin})
         rows["simulated"].append({"table_name": table.name, "simulated": lineage.simulated})
         if table.path is not None:
             rows["files"].append({"table_name": table.name, "path": table.path, "content_hash": info.content_hash})

@@ -229,6 +229,26 @@ def claims(
 
 
 @app.command()
+def embed(
+    context: typer.Context,
+    model: Annotated[Path, typer.Argument(help="Folder of a trained model, or its path below <results>/models.")],
+    entities: Annotated[Path, typer.Option("--entities", help="Table of formulas, crystals (cif) or features.")],
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    format: FormatOption = None,
+    output: OutputOption = None,
+    force: ForceOption = False,
+    limit: LimitOption = 50,
+) -> None:
+    """Apply a trained model to new rows: code, reconstruction error, and which rows are outside what it has seen."""
+    from matlas.new_rows import embed_file
+
+    folder = model if (model / "model.json").is_file() else context.obj / "models" / model
+    rows, card = embed_file(folder, entities, device)
+    _mark_sample(card["data"].get("sample_data", False))
+    _write(rows, format, output, force, limit)
+
+
+@app.command()
 def doctor(context: typer.Context) -> None:
     """Check the installation and the results; exit status 1 if something fails."""
     from matlas.doctor import checks

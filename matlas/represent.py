@@ -19,7 +19,8 @@ _ROWS_AT_ONCE = 4096  # rows reconstructed at a time, so that wide views (pixels
 class Representation:
     """n rows with p features in a space of d dimensions.
 
-    scores : (n, d) coordinates of the rows; records : metrics (schema METRICS) of the space. Where the space is linear
+    scores : (n, d) coordinates of the rows; rows : positions of the rows that they belong to, where they are not all of
+    them in order; records : metrics (schema METRICS) of the space. Where the space is linear
     loadings : (d, p) unit vectors, one principal axis a row; reconstruction_error : (n,) mean over the p columns of
     the squared residual that the d components leave in a row, in units of the preprocessed features. Otherwise None.
     """
@@ -28,9 +29,11 @@ class Representation:
     records: list[dict]
     loadings: np.ndarray | None = None
     reconstruction_error: np.ndarray | None = None
+    rows: np.ndarray | None = None
 
     def scores_frame(self, entities: pd.Index) -> pd.DataFrame:
-        """Scores as `representation_schema` has them; entities : (n,) keys in the order of the rows."""
+        """Scores as `representation_schema` has them; entities : keys in the order of the rows that were given."""
+        entities = entities if self.rows is None else entities[self.rows]
         frame = pd.DataFrame(self.scores, columns=[f"z_{i}" for i in range(self.scores.shape[1])])
         frame.insert(0, entities.name, entities)
         rebuilt = self.reconstruction_error is not None
@@ -125,19 +128,37 @@ def pca(matrix: np.ndarray, *, n_components: int, random_state: int = 0) -> Repr
 
 
 def map_in_two_dimensions(
-    matrix: np.ndarray, *, algorithm: str, n_components: int, random_state: int, **options
+    matrix: np.ndarray,
+    *,
+    algorithm: str,
+    n_components: int,
+    random_state: int,
+    rows: int | None = None,
+    shuffle: bool = False,
+    **options,
 ) -> Representation:
     """A 2-D map of the first principal components (all columns where there are no more than n_components).
 
+    rows : how many are drawn at random and mapped, all by default; shuffle : whether the values of each column change
+    places first, so that nothing is left but the distribution of each.
     records : width of the input and trustworthiness of the map with respect to the preprocessed features.
     """
     from matlas.maps import MAPS, trustworthiness_of  # t-SNE and UMAP take seconds to import
 
+    rng = np.random.default_rng(random_state)
+    drawn = None
+    if rows is not None and rows < len(matrix):
+        drawn = np.sort(rng.choice(len(matrix), rows, replace=False))
+        matrix = matrix[drawn]
+    if shuffle:
+        matrix = rng.permuted(matrix, axis=0)
     d = min(n_components, *matrix.shape)
     start = pca(matrix, n_components=d, random_state=random_state).scores if d < matrix.shape[1] else matrix
     places = MAPS[algorithm](start, random_state=random_state, **options)
     values = {"n_features": matrix.shape[1], "trustworthiness": trustworthiness_of(matrix, places, random_state)}
-    return Representation(places, _records(values, random_state))
+    if drawn is not None:
+        values["n_rows"] = rows
+    return Representation(places, _records(values, random_state), rows=drawn)
 
 
 def fit(

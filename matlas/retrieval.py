@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import closing
@@ -18,6 +19,9 @@ from matlas.errors import DataError
 from matlas.tables import SHOWN_FAILURES, TableInfo, read_table, table_info
 
 
+log = logging.getLogger(__name__)
+
+
 def join_views(
     dataset: str | PathLike,
     views: Sequence[str | PathLike],
@@ -28,21 +32,27 @@ def join_views(
     """Key, `columns` of the dataset, then features, for each row of the dataset in its order.
 
     dataset, views : tables; each view is joined on its own key, whose columns the dataset has too.
-    feature_columns : features to take, in this order; all by default. Raises DataError for an entity without features
-    or with several rows of them, for an unknown column, and for a name that two of the tables would give.
+    feature_columns : features to take, in this order; all by default. Entities that a view says it can't describe (its
+    attribute `left_out` counts them) are left out, and the log says how many. Raises DataError for any other entity
+    without features or with several rows of them, for an unknown column, and for a name that two of the tables would
+    give.
     """
     base, infos = table_info(dataset), [table_info(view) for view in views]
     columns = [c for c in columns if c not in base.key]
     _known(columns, base.columns, base)
     owners = _owners(infos, feature_columns)
     _no_collision([*base.key, *columns, *owners], [base, *infos])
-    frame = read_table(dataset, [*base.key, *columns])
+    matching = [_matching_rows(dataset, base, view, info) for view, info in zip(views, infos, strict=True)]
+    described = np.all([rows >= 0 for rows in matching], axis=0) if matching else np.full(base.rows, True)
+    if not described.all():
+        log.warning("%d of %d entities of %s are left out: not every view describes them", (~described).sum(),
+                    base.rows, base.name)  # fmt: skip
+    frame = read_table(dataset, [*base.key, *columns])[described].reset_index(drop=True)
     parts = []
-    for view, info in zip(views, infos, strict=True):
+    for view, info, rows in zip(views, infos, matching, strict=True):
         features = [name for name in info.columns if name in owners and owners[name] is info]
-        rows = _matching_rows(dataset, base, view, info)
         if features:
-            parts.append(read_table(view, features).take(rows).set_axis(frame.index))
+            parts.append(read_table(view, features).take(rows[described]).set_axis(frame.index))
     frame = pd.concat([frame, *parts], axis=1) if parts else frame
     return frame[[*base.key, *columns, *owners]]
 
@@ -83,7 +93,8 @@ def _doubled(names: Iterable[str]) -> list[str]:
 
 
 def _matching_rows(dataset: str | PathLike, base: TableInfo, view: str | PathLike, info: TableInfo) -> np.ndarray:
-    """(rows of the dataset,) the row of the view that belongs to each. Only keys are joined; features are gathered."""
+    """(rows of the dataset,) the row of the view that belongs to each, -1 for none where the view says that it lacks
+    some. Only keys are joined; features are gathered."""
     absent = [name for name in info.key if name not in base.columns]
     if absent:
         raise DataError(
@@ -103,12 +114,12 @@ def _matching_rows(dataset: str | PathLike, base: TableInfo, view: str | PathLik
         ).fetchnumpy()
     rows, matches = pairs["dataset_row"], np.ma.asarray(pairs["view_row"])
     missing = rows[np.ma.getmaskarray(matches)]
-    if len(missing):
+    if len(missing) != int(info.attributes.get("left_out", 0)):
         raise _entities_error(f"entities of {base.name} have no row in {info.name}", dataset, info.key, missing)
     if len(rows) != base.rows:
         repeated = rows[1:][rows[1:] == rows[:-1]]
         raise _entities_error(f"entities of {base.name} have several rows in {info.name}", dataset, info.key, repeated)
-    return np.asarray(matches, dtype=np.int64)
+    return np.asarray(np.ma.filled(matches, -1), dtype=np.int64)
 
 
 def _entities_error(what: str, dataset: str | PathLike, key: Sequence[str], rows: np.ndarray) -> DataError:

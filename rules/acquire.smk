@@ -93,3 +93,26 @@ rule simulate_source:
         "Generating SAMPLE DATA in place of source {wildcards.source}"
     script:
         "../workflow_scripts/acquire/simulate_source.py"
+
+
+# Asks the Materials Project; what it has answered is kept in the cache, so that an interrupted query goes on.
+rule query_crystals:
+    output:
+        "<results>/queries/{dataset}.jsonl.gz",
+    log:
+        "<logs>/acquire/{dataset}.query.log",
+    benchmark:
+        "<benchmarks>/acquire/{dataset}.query.tsv"
+    wildcard_constraints:
+        dataset=one_of(name for name, d in ATLAS.datasets.items() if d.provider == "api"),
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=240,
+    params:
+        spec=lambda w: spec(ATLAS.datasets[w.dataset]),
+        code=code_of("acquire/query_crystals.py"),
+    message:
+        "Asking the Materials Project for dataset {wildcards.dataset}"
+    script:
+        "../workflow_scripts/acquire/query_crystals.py"

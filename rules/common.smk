@@ -30,6 +30,8 @@ REPRESENTATIONS = ATLAS.methods.representations
 # views that the settings leave out, and the source of their weights
 LEFT_OUT = {v: s for v in ATLAS.views if (s := ATLAS.left_out(v))}
 LINEAR = {n for n, r in REPRESENTATIONS.items() if r.algorithm == "pca"}
+NETWORKS = {n for n in REPRESENTATIONS if ATLAS.is_network(n)}
+SELECTED = {n for n, v in ATLAS.views.items() if v.kind == "selected"}
 
 
 def one_of(names):
@@ -49,6 +51,17 @@ def raw_file(dataset):
         return definition.path
     file = definition.file or next(iter(ATLAS.sources[definition.source].files))
     return f"<results>/sources/{definition.source}/{file}"
+
+
+def raw_files(dataset):
+    """The raw files that a dataset of crystals is read from."""
+    definition = ATLAS.datasets[dataset]
+    if definition.provider == "api":
+        return [f"<results>/queries/{dataset}.jsonl.gz"]
+    named = [f for table in definition.parts.values() for f in table.files]
+    if not named:
+        return [raw_file(dataset)]
+    return [f"<results>/sources/{definition.source}/{file}" for file in dict.fromkeys(named)]
 
 
 def image_folder(dataset):
@@ -105,6 +118,33 @@ def is_simulated(dataset):
     return ATLAS.datasets[dataset].source in ATLAS.settings.sample_sources
 
 
+def of_kind(kind):
+    """A wildcard pattern that matches the datasets of one kind."""
+    return one_of(name for name, d in ATLAS.datasets.items() if d.kind == kind)
+
+
+def split_files(dataset, *names):
+    """The tables of splits, of those names that are given."""
+    return [f"<results>/splits/{dataset}/{name}.parquet" for name in names if name]
+
+
+def raw_view_files(dataset, *views):
+    """The stored views that everything in `views` is chosen from or made of."""
+    stored = dict.fromkeys(s for view in views for s in ATLAS.raw_views(view))
+    return [f"<results>/features/{dataset}/{s}.parquet" for s in stored]
+
+
+def split_of(representation):
+    """The split that a representation is fitted on, if it is."""
+    return getattr(REPRESENTATIONS.get(representation), "split", None)
+
+
+def how_selected(view):
+    """How a view's columns are chosen, for work that must choose again inside a fold."""
+    definition = ATLAS.views[view]
+    return spec(definition) if view in SELECTED else None
+
+
 def view_files(dataset, view):
     """The stored views behind a view."""
     return [f"<results>/features/{dataset}/{stored}.parquet" for stored in ATLAS.stored_views(view)]
@@ -112,6 +152,10 @@ def view_files(dataset, view):
 
 def is_of_images(view):
     return ATLAS.views[view].kind == "image"
+
+
+def is_of_crystals(view):
+    return ATLAS.views[view].kind == "crystal"
 
 
 def element_tables(view):
@@ -128,16 +172,26 @@ def tables_of(study):
     stored = stored_views_of(study)
     spaces = [f"{dataset}/{v}/{r}" for v, r in ATLAS.spaces_of(study)]
     linear = [s for s in spaces if s.split("/")[-1] in LINEAR]
+    trained = [s for s in spaces if s.split("/")[-1] in NETWORKS]
     looked_at = [f"{dataset}/{v}/{m}" for v, m in ATLAS.maps_of(study)]
     clustered = ["/".join((dataset, *space)) for space in ATLAS.clustered_in(study)]
     return [
         f"<results>/datasets/{dataset}.parquet",
         f"<results>/rejects/{dataset}.parquet",
         *sorted({t for s in stored for t in element_tables(s)}),
+        *(
+            [f"<results>/sites/{dataset}.parquet"]
+            if ATLAS.datasets[dataset].kind == "crystal"
+            else []
+        ),
+        *split_files(dataset, *splits_of(study)),
         *(f"<results>/features/{dataset}/{s}.parquet" for s in stored),
+        *(f"<results>/failures/{dataset}/{s}.parquet" for s in stored if is_of_crystals(s)),
+        *(f"<results>/selections/{dataset}/{s}.parquet" for s in stored if s in SELECTED),
         *(f"<results>/altered/{dataset}/{s}.parquet" for s in stored if is_of_images(s)),
         *(f"<results>/representations/{s}.parquet" for s in spaces + looked_at),
         *(f"<results>/loadings/{s}.parquet" for s in linear),
+        *(f"<results>/{layer}/{s}.parquet" for s in trained for layer in ("histories", "rebuilt")),
         *(f"<results>/metrics/representation/{s}.parquet" for s in spaces + looked_at),
         *(f"<results>/clusters/{c}.parquet" for c in clustered),
         *(f"<results>/reruns/{c}.parquet" for c in clustered),
@@ -148,20 +202,53 @@ def tables_of(study):
 
 
 def stored_views_of(study):
-    return sorted({s for v in ATLAS.views_of(study) for s in ATLAS.stored_views(v)})
+    """The stored views of a study, and those that its selected views are chosen from."""
+    read = {s for v in ATLAS.views_of(study) for s in ATLAS.stored_views(v)}
+    return sorted(read | {s for v in read for s in ATLAS.raw_views(v)})
+
+
+def splits_of(study):
+    """The splits that a study's views, representations and probes are fitted on."""
+    definition = ATLAS.studies[study]
+    named = [getattr(ATLAS.views[s], "split", None) for s in stored_views_of(study)]
+    named += [split_of(r) for _, r in ATLAS.spaces_of(study)]
+    if definition.probing:
+        named += [trial.split for trial in definition.probing.trials]
+    return sorted(set(filter(None, named)))
+
+
+def models_of(study):
+    """The trained networks of a study: weights and model card."""
+    if ATLAS.skipped(study):
+        return []
+    dataset = ATLAS.dataset_of(study)
+    folders = [
+        f"<results>/models/{dataset}/{v}/{r}" for v, r in ATLAS.spaces_of(study) if r in NETWORKS
+    ]
+    return [f"{folder}/{file}" for folder in folders for file in ("weights.safetensors", "model.json")]
 
 
 def evaluations_of(study):
     """The tables that judge a study's views and clusterings."""
     evaluation = ATLAS.studies[study].evaluation
     clustered = ATLAS.clustered_in(study)
+    splits = [t.split for t in probing.trials] if (probing := ATLAS.studies[study].probing) else []
+    tests = [name for name, test in ATLAS.studies[study].tests if test]
     layers = [
         *(["scores", "contingency"] if evaluation.label and clustered else []),
         *(["conditions"] if evaluation.conditions and clustered else []),
         *(["sensitivity"] if any(map(is_of_images, stored_views_of(study))) else []),
         *(["inspections"] if ATLAS.inspected_in(study) else []),
     ]
-    return [f"<results>/{layer}/{study}.parquet" for layer in layers]
+    return [
+        *(f"<results>/{layer}/{study}.parquet" for layer in layers),
+        *(
+            f"<results>/{layer}/{study}/{split}.parquet"
+            for split in splits
+            for layer in ("predictions", "probes", "comparisons")
+        ),
+        *(f"<results>/tests/{study}/{test}.parquet" for test in tests),
+    ]
 
 
 def tables_in(study, *layers):
@@ -221,4 +308,6 @@ def study_structure(study):
         "spaces": ATLAS.spaces_of(study),
         "maps": ATLAS.maps_of(study),
         "clustered": ATLAS.clustered_in(study),
+        "networks": [space for space in ATLAS.spaces_of(study) if space[1] in NETWORKS],
+        "splits": splits_of(study),
     }

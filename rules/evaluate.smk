@@ -93,3 +93,247 @@ rule inspect_outliers:
         "Looking for planted outliers in study {wildcards.study}"
     script:
         "../workflow_scripts/evaluate/inspect_outliers.py"
+
+
+def test_of(study, name):
+    return getattr(ATLAS.studies[study].tests, name)
+
+
+def split_of_encoder(study, name):
+    """The split on which the encoder of a test is trained."""
+    return split_files(ATLAS.dataset_of(study), split_of(test_of(study, name).encoder))
+
+
+def targets_of(study, names):
+    """The definitions of some targets of a study."""
+    probing = ATLAS.studies[study].probing
+    return {name: spec(probing.targets[name]) for name in names}
+
+
+def spaces_tested(study, name):
+    """The stored spaces that a test looks at."""
+    dataset = ATLAS.dataset_of(study)
+    return [f"<results>/representations/{dataset}/{s}.parquet" for s in test_of(study, name).spaces]
+
+
+rule sweep_bottleneck:
+    input:
+        dataset=lambda w: f"<results>/datasets/{ATLAS.dataset_of(w.study)}.parquet",
+        views=lambda w: view_files(ATLAS.dataset_of(w.study), test_of(w.study, "bottleneck").view),
+        split=lambda w: split_of_encoder(w.study, "bottleneck"),
+    output:
+        "<results>/tests/{study}/bottleneck.parquet",
+    log:
+        "<logs>/evaluate/bottleneck/{study}.log",
+    benchmark:
+        "<benchmarks>/evaluate/bottleneck/{study}.tsv"
+    threads: ATLAS.settings.runtime.blas_threads
+    resources:
+        mem_mb=3000,
+        runtime=240,
+        gpu=1,
+    params:
+        test=lambda w: spec(test_of(w.study, "bottleneck")),
+        encoder=lambda w: spec(REPRESENTATIONS[test_of(w.study, "bottleneck").encoder]),
+        targets=lambda w: targets_of(w.study, test_of(w.study, "bottleneck").targets),
+        resampled_by=lambda w: ATLAS.datasets[ATLAS.dataset_of(w.study)].resampled_by,
+        runtime=spec(ATLAS.settings.runtime),
+        code=code_of("evaluate/sweep_bottleneck.py"),
+    message:
+        "Measuring what survives a narrow code in study {wildcards.study}"
+    script:
+        "../workflow_scripts/evaluate/sweep_bottleneck.py"
+
+
+rule sample_manifold:
+    input:
+        dataset=lambda w: f"<results>/datasets/{ATLAS.dataset_of(w.study)}.parquet",
+        views=lambda w: view_files(ATLAS.dataset_of(w.study), test_of(w.study, "manifold").view),
+        split=lambda w: split_files(
+            ATLAS.dataset_of(w.study), split_of(test_of(w.study, "manifold").encoders[0])
+        ),
+        models=lambda w: [
+            f"<results>/models/{ATLAS.dataset_of(w.study)}/{test_of(w.study, 'manifold').view}/{e}/{file}"
+            for e in test_of(w.study, "manifold").encoders
+            for file in ("weights.safetensors", "model.json")
+        ],
+    output:
+        "<results>/tests/{study}/manifold.parquet",
+    log:
+        "<logs>/evaluate/manifold/{study}.log",
+    benchmark:
+        "<benchmarks>/evaluate/manifold/{study}.tsv"
+    threads: ATLAS.settings.runtime.blas_threads
+    resources:
+        mem_mb=3000,
+        runtime=60,
+        gpu=1,
+    params:
+        test=lambda w: spec(test_of(w.study, "manifold")),
+        runtime=spec(ATLAS.settings.runtime),
+        code=code_of("evaluate/sample_manifold.py"),
+    message:
+        "Looking for holes in the manifolds of study {wildcards.study}"
+    script:
+        "../workflow_scripts/evaluate/sample_manifold.py"
+
+
+rule measure_neighbourhoods:
+    input:
+        dataset=lambda w: f"<results>/datasets/{ATLAS.dataset_of(w.study)}.parquet",
+        spaces=lambda w: spaces_tested(w.study, "neighbourhood"),
+        views=lambda w: sorted(
+            {
+                file
+                for space in test_of(w.study, "neighbourhood").spaces
+                for file in view_files(ATLAS.dataset_of(w.study), space.split("/")[0])
+            }
+        ),
+    output:
+        "<results>/tests/{study}/neighbourhood.parquet",
+    log:
+        "<logs>/evaluate/neighbourhood/{study}.log",
+    benchmark:
+        "<benchmarks>/evaluate/neighbourhood/{study}.tsv"
+    threads: ATLAS.settings.runtime.blas_threads
+    resources:
+        mem_mb=3000,
+        runtime=60,
+    params:
+        test=lambda w: spec(test_of(w.study, "neighbourhood")),
+        seed=ATLAS.settings.runtime.seed,
+        code=code_of("evaluate/measure_neighbourhoods.py"),
+    message:
+        "Measuring the neighbourhoods in the spaces of study {wildcards.study}"
+    script:
+        "../workflow_scripts/evaluate/measure_neighbourhoods.py"
+
+
+rule measure_uncertainty:
+    input:
+        dataset=lambda w: f"<results>/datasets/{ATLAS.dataset_of(w.study)}.parquet",
+        split=lambda w: split_files(
+            ATLAS.dataset_of(w.study), test_of(w.study, "uncertainty").split
+        ),
+        views=lambda w: raw_view_files(
+            ATLAS.dataset_of(w.study),
+            *views_read_by(w.study, test_of(w.study, "uncertainty").inputs),
+        ),
+        encodings=lambda w: encodings_of(
+            w.study, test_of(w.study, "uncertainty").split, inputs_uncertain(w.study)
+        ),
+    output:
+        "<results>/tests/{study}/uncertainty.parquet",
+    log:
+        "<logs>/evaluate/uncertainty/{study}.log",
+    benchmark:
+        "<benchmarks>/evaluate/uncertainty/{study}.tsv"
+    threads: 1
+    resources:
+        mem_mb=3000,
+        runtime=120,
+    params:
+        test=lambda w: spec(test_of(w.study, "uncertainty")),
+        target=lambda w: targets_of(w.study, [test_of(w.study, "uncertainty").target]),
+        inputs=lambda w: how_prepared(inputs_uncertain(w.study)),
+        head=lambda w: heads_of([test_of(w.study, "uncertainty").head]),
+        resampled_by=lambda w: ATLAS.studies[w.study].probing.resampled_by,
+        seed=ATLAS.settings.runtime.seed,
+        code=code_of("evaluate/measure_uncertainty.py"),
+    message:
+        "Measuring how far the predictions of study {wildcards.study} can be trusted"
+    script:
+        "../workflow_scripts/evaluate/measure_uncertainty.py"
+
+
+def inputs_uncertain(study):
+    probing = ATLAS.studies[study].probing
+    names = test_of(study, "uncertainty").inputs
+    return {name: ATLAS.parts_of(probing.inputs[name]) for name in names}
+
+
+rule learn_actively:
+    input:
+        dataset=lambda w: f"<results>/datasets/{ATLAS.dataset_of(w.study)}.parquet",
+        split=lambda w: split_files(
+            ATLAS.dataset_of(w.study), test_of(w.study, "active_learning").split
+        ),
+        spaces=lambda w: spaces_tested(w.study, "active_learning"),
+    output:
+        "<results>/tests/{study}/active_learning.parquet",
+    log:
+        "<logs>/evaluate/active_learning/{study}.log",
+    benchmark:
+        "<benchmarks>/evaluate/active_learning/{study}.tsv"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        test=lambda w: spec(test_of(w.study, "active_learning")),
+        target=lambda w: targets_of(w.study, [test_of(w.study, "active_learning").target]),
+        seed=ATLAS.settings.runtime.seed,
+        code=code_of("evaluate/learn_actively.py"),
+    message:
+        "Choosing what to label next in study {wildcards.study}"
+    script:
+        "../workflow_scripts/evaluate/learn_actively.py"
+
+
+rule audit_embedding:
+    input:
+        dataset=lambda w: f"<results>/datasets/{ATLAS.dataset_of(w.study)}.parquet",
+        views=lambda w: view_files(ATLAS.dataset_of(w.study), test_of(w.study, "audit").view),
+        split=lambda w: split_of_encoder(w.study, "audit"),
+    output:
+        "<results>/tests/{study}/audit.parquet",
+    log:
+        "<logs>/evaluate/audit/{study}.log",
+    benchmark:
+        "<benchmarks>/evaluate/audit/{study}.tsv"
+    threads: ATLAS.settings.runtime.blas_threads
+    resources:
+        mem_mb=3000,
+        runtime=240,
+        gpu=1,
+    params:
+        test=lambda w: spec(test_of(w.study, "audit")),
+        encoder=lambda w: spec(REPRESENTATIONS[test_of(w.study, "audit").encoder]),
+        runtime=spec(ATLAS.settings.runtime),
+        code=code_of("evaluate/audit_embedding.py"),
+    message:
+        "Auditing the embedding of study {wildcards.study} for shortcuts and blind spots"
+    script:
+        "../workflow_scripts/evaluate/audit_embedding.py"
+
+
+rule transfer_encoder:
+    input:
+        dataset=lambda w: f"<results>/datasets/{ATLAS.dataset_of(w.study)}.parquet",
+        views=lambda w: view_files(ATLAS.dataset_of(w.study), test_of(w.study, "transfer").view),
+        source=lambda w: f"<results>/datasets/{test_of(w.study, 'transfer').source}.parquet",
+        source_views=lambda w: view_files(
+            test_of(w.study, "transfer").source, test_of(w.study, "transfer").view
+        ),
+    output:
+        "<results>/tests/{study}/transfer.parquet",
+    log:
+        "<logs>/evaluate/transfer/{study}.log",
+    benchmark:
+        "<benchmarks>/evaluate/transfer/{study}.tsv"
+    threads: ATLAS.settings.runtime.blas_threads
+    resources:
+        mem_mb=3000,
+        runtime=120,
+        gpu=1,
+    params:
+        test=lambda w: spec(test_of(w.study, "transfer")),
+        encoder=lambda w: spec(REPRESENTATIONS[test_of(w.study, "transfer").encoder]),
+        targets=lambda w: targets_of(w.study, test_of(w.study, "transfer").targets),
+        heads=lambda w: heads_of(test_of(w.study, "transfer").heads),
+        runtime=spec(ATLAS.settings.runtime),
+        code=code_of("evaluate/transfer_encoder.py"),
+    message:
+        "Transferring an encoder to study {wildcards.study}"
+    script:
+        "../workflow_scripts/evaluate/transfer_encoder.py"

@@ -44,6 +44,87 @@ rule featurize_compositions:
         "../workflow_scripts/featurize/featurize_compositions.py"
 
 
+rule featurize_crystal_shard:
+    input:
+        dataset="<results>/datasets/{dataset}.parquet",
+        sites="<results>/sites/{dataset}.parquet",
+        elements=lambda w: element_tables(w.view),
+    output:
+        features=temp("<results>/features/{dataset}/{view}/{scatteritem}.parquet"),
+        failures=temp("<results>/failures/{dataset}/{view}/{scatteritem}.parquet"),
+    log:
+        "<logs>/featurize/{dataset}/{view}/{scatteritem}.log",
+    benchmark:
+        "<benchmarks>/featurize/{dataset}/{view}/{scatteritem}.tsv"
+    wildcard_constraints:
+        view=one_of(filter(is_of_crystals, ATLAS.views)),
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        spec=lambda w: spec(ATLAS.views[w.view]),
+        code=code_of("featurize/featurize_crystal_shard.py"),
+    message:
+        "Computing view {wildcards.view} of {wildcards.dataset}, share {wildcards.scatteritem}"
+    script:
+        "../workflow_scripts/featurize/featurize_crystal_shard.py"
+
+
+rule featurize_crystals:
+    input:
+        dataset="<results>/datasets/{dataset}.parquet",
+        features=gather.crystals("<results>/features/{{dataset}}/{{view}}/{scatteritem}.parquet"),
+        failures=gather.crystals("<results>/failures/{{dataset}}/{{view}}/{scatteritem}.parquet"),
+    output:
+        features="<results>/features/{dataset}/{view}.parquet",
+        failures="<results>/failures/{dataset}/{view}.parquet",
+    log:
+        "<logs>/featurize/{dataset}/{view}.log",
+    benchmark:
+        "<benchmarks>/featurize/{dataset}/{view}.tsv"
+    wildcard_constraints:
+        view=one_of(filter(is_of_crystals, ATLAS.views)),
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=20,
+    params:
+        spec=lambda w: spec(ATLAS.views[w.view]),
+        code=code_of("featurize/featurize_crystals.py"),
+    message:
+        "Putting view {wildcards.view} of {wildcards.dataset} together"
+    script:
+        "../workflow_scripts/featurize/featurize_crystals.py"
+
+
+rule select_features:
+    input:
+        dataset="<results>/datasets/{dataset}.parquet",
+        views=lambda w: raw_view_files(w.dataset, w.view),
+        split=lambda w: split_files(w.dataset, ATLAS.views[w.view].split),
+    output:
+        features="<results>/features/{dataset}/{view}.parquet",
+        selection="<results>/selections/{dataset}/{view}.parquet",
+    log:
+        "<logs>/featurize/{dataset}/{view}.log",
+    benchmark:
+        "<benchmarks>/featurize/{dataset}/{view}.tsv"
+    wildcard_constraints:
+        view=one_of(SELECTED),
+    threads: ATLAS.settings.runtime.blas_threads
+    resources:
+        mem_mb=2000,
+        runtime=20,
+    params:
+        spec=lambda w: spec(ATLAS.views[w.view]),
+        code=code_of("featurize/select_features.py"),
+    message:
+        "Selecting the features of view {wildcards.view} of {wildcards.dataset}"
+    script:
+        "../workflow_scripts/featurize/select_features.py"
+
+
 rule featurize_pixels:
     input:
         dataset="<results>/datasets/{dataset}.parquet",

@@ -45,4 +45,5 @@ for study in ATLAS.studies:
         input:
             tables_of(study),
             figures_of(study),
+            models_of(study),
             claims_of(study),

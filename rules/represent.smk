@@ -2,6 +2,7 @@ rule represent_view:
     input:
         dataset="<results>/datasets/{dataset}.parquet",
         views=lambda w: view_files(w.dataset, w.view),
+        split=lambda w: split_files(w.dataset, split_of(w.representation)),
     output:
         scores="<results>/representations/{dataset}/{view}/{representation}.parquet",
         metrics="<results>/metrics/representation/{dataset}/{view}/{representation}.parquet",
@@ -10,7 +11,7 @@ rule represent_view:
     benchmark:
         "<benchmarks>/represent/{dataset}/{view}/{representation}.tsv"
     wildcard_constraints:
-        representation=one_of((REPRESENTATIONS | ATLAS.methods.maps).keys() - LINEAR),
+        representation=one_of((REPRESENTATIONS | ATLAS.methods.maps).keys() - LINEAR - NETWORKS),
     threads: ATLAS.settings.runtime.blas_threads
     resources:
         mem_mb=2000,
@@ -35,3 +36,70 @@ use rule represent_view as project_view with:
         representation=one_of(LINEAR),
     message:
         "Projecting {wildcards.dataset}/{wildcards.view} with {wildcards.representation}"
+
+
+rule train_autoencoder:
+    input:
+        dataset="<results>/datasets/{dataset}.parquet",
+        views=lambda w: view_files(w.dataset, w.view),
+        split=lambda w: split_files(w.dataset, split_of(w.representation)),
+    output:
+        weights="<results>/models/{dataset}/{view}/{representation}/weights.safetensors",
+        card="<results>/models/{dataset}/{view}/{representation}/model.json",
+        scores="<results>/representations/{dataset}/{view}/{representation}.parquet",
+        history="<results>/histories/{dataset}/{view}/{representation}.parquet",
+        rebuilt="<results>/rebuilt/{dataset}/{view}/{representation}.parquet",
+        metrics="<results>/metrics/representation/{dataset}/{view}/{representation}.parquet",
+    log:
+        "<logs>/represent/{dataset}/{view}/{representation}.log",
+    benchmark:
+        "<benchmarks>/represent/{dataset}/{view}/{representation}.tsv"
+    wildcard_constraints:
+        representation=one_of(NETWORKS),
+    threads: ATLAS.settings.runtime.blas_threads
+    resources:
+        mem_mb=3000,
+        runtime=120,
+        gpu=1,
+    params:
+        spec=lambda w: spec(REPRESENTATIONS[w.representation]),
+        columns=lambda w: getattr(ATLAS.views[w.view], "columns", []),
+        definitions=lambda w: {s: spec(ATLAS.views[s]) for s in ATLAS.raw_views(w.view)},
+        runtime=spec(ATLAS.settings.runtime),
+        code=code_of("represent/train_autoencoder.py"),
+    message:
+        "Training {wildcards.representation} on {wildcards.dataset}/{wildcards.view}"
+    script:
+        "../workflow_scripts/represent/train_autoencoder.py"
+
+
+# Probes must not read from a code that has seen what they are tested on: an encoder for every fold.
+rule encode_folds:
+    input:
+        dataset="<results>/datasets/{dataset}.parquet",
+        views=lambda w: raw_view_files(w.dataset, w.view),
+        split="<results>/splits/{dataset}/{split}.parquet",
+    output:
+        "<results>/encodings/{dataset}/{view}/{representation}/{split}.parquet",
+    log:
+        "<logs>/represent/{dataset}/{view}/{representation}/{split}.log",
+    benchmark:
+        "<benchmarks>/represent/{dataset}/{view}/{representation}/{split}.tsv"
+    wildcard_constraints:
+        representation=one_of(NETWORKS),
+    threads: ATLAS.settings.runtime.blas_threads
+    resources:
+        mem_mb=3000,
+        runtime=240,
+        gpu=1,
+    params:
+        spec=lambda w: spec(REPRESENTATIONS[w.representation]),
+        selected=lambda w: how_selected(w.view),
+        resampled_by=lambda w: ATLAS.datasets[w.dataset].resampled_by,
+        columns=lambda w: getattr(ATLAS.views[w.view], "columns", []),
+        runtime=spec(ATLAS.settings.runtime),
+        code=code_of("represent/encode_folds.py"),
+    message:
+        "Training {wildcards.representation} on {wildcards.dataset}/{wildcards.view} for each fold of {wildcards.split}"
+    script:
+        "../workflow_scripts/represent/encode_folds.py"

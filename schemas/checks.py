@@ -6,15 +6,16 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from matlas.errors import ConfigError, closest
-from schemas.config.datasets import Column, CompositionDataset, Dataset
+from schemas.config.datasets import Column, CompositionDataset, CrystalDataset, Dataset
 from schemas.config.methods import Methods
 from schemas.config.sources import Source
 from schemas.config.studies import Claim, Figure, Study, Use, names_of, uses
-from schemas.config.views import JoinedView, NetworkView
+from schemas.config.views import JoinedView, NetworkView, SelectedView
 from schemas.fields import FIELDS
+from schemas.learning import check_learning
 from schemas.parsing import known
 from schemas.table import Field
-from schemas.tables.dataset import dataset_schema, fixed_columns
+from schemas.tables.dataset import crystal_columns, dataset_schema, fixed_columns
 
 # kinds of figures that show what not every study has
 NEEDS_LABEL = ("label_map", "score_summary", "score_by_stage", "contingency")
@@ -25,12 +26,20 @@ def check_dataset(name: str, dataset: Dataset, sources: Mapping[str, Source], wh
     if dataset.source is not None:
         known(dataset.source, sources, "source", f"{where}: source")
         files = sources[dataset.source].files
-        if dataset.file is None and len(files) > 1:
+        tables = getattr(dataset, "tables", {})
+        for table, definition in tables.items():
+            for file in definition.files:
+                known(file, files, f"file of source {dataset.source}", f"{where}: tables: {table}: files")
+        if dataset.file is None and len(files) > 1 and not tables:
             raise ConfigError("which file of the source?", where=f"{where}: file", expected=f"one of {sorted(files)}")
         if dataset.file is not None:
             known(dataset.file, files, f"file of source {dataset.source}", f"{where}: file")
     reserved = fixed_columns(dataset)
-    columns = dataset.columns if isinstance(dataset, CompositionDataset) else {}
+    columns = {}
+    if isinstance(dataset, CompositionDataset):
+        columns = dataset.columns
+    if isinstance(dataset, CrystalDataset):
+        columns = crystal_columns(dataset)
     names = [*columns, *dataset.derived, *dataset.flags]
     for column in names:
         if column in reserved or names.count(column) > 1:
@@ -68,12 +77,15 @@ def check_methods(methods: Methods, path: Path) -> None:
             seen[name] = key
 
 
-def check_view(view: object, views: Mapping, sources: Mapping[str, Source], where: str) -> None:
-    if isinstance(view, JoinedView):
+def check_view(view: object, views: Mapping, sources: Mapping[str, Source], methods: Methods, where: str) -> None:
+    if isinstance(view, JoinedView | SelectedView):
         for part in view.of:
             known(part, views, "view", f"{where}: of")
-            if isinstance(views[part], JoinedView):
-                raise ConfigError("a joined view can't join another", where=f"{where}: of", found=repr(part))
+            if isinstance(views[part], JoinedView | SelectedView):
+                what = f"a {view.kind} view can't be made of another"
+                raise ConfigError(what, where=f"{where}: of", found=f"{part!r}, a {views[part].kind} view")
+    if isinstance(view, SelectedView):
+        known(view.split, methods.splits, "split", f"{where}: split")
     if isinstance(view, NetworkView):
         known(view.weights, sources, "source", f"{where}: weights")
         if len(files := sources[view.weights].files) > 1:
@@ -89,7 +101,7 @@ def check_study(study: Study, path: Path, datasets: Mapping, views: Mapping, met
     of_dataset = f"column of dataset {name}"
     for view in names_of(study.views):
         known(view, views, "view", f"{path}: views")
-        _fits(view, views, dataset.kind, f"{path}: views")
+        fits(view, views, dataset.kind, f"{path}: views")
         for column in getattr(views[view], "columns", []):
             known(column, fields, of_dataset, f"{path}: view {view}: columns")
             _is_feature(column, fields[column], dataset, f"{path}: view {view}: columns")
@@ -124,20 +136,25 @@ def check_study(study: Study, path: Path, datasets: Mapping, views: Mapping, met
         _has_its_k(figure, methods, f"{path}: {figure.name}: k")
     for claim in study.claims:
         _check_claim(claim, study, f"{path}: claim {claim.id}")
+    check_learning(study, path, dataset, fields, datasets, views, methods)
     names = [item.name for item in [*study.figures, *study.tables]]
     for name in names:
         if names.count(name) > 1:
             raise ConfigError(f"figure or table {name!r} is defined twice", where=path, do="choose another name")
 
 
-def _fits(view: str, views: Mapping, kind: str, where: str) -> None:
-    """A view of compositions needs a dataset of compositions, and so on."""
-    parts = views[view].of if isinstance(views[view], JoinedView) else [view]
+# what can be said of the entities of a dataset: crystals have a composition too
+DESCRIBED_BY = {"composition": ("composition",), "crystal": ("crystal", "composition"), "image": ("image",)}
+
+
+def fits(view: str, views: Mapping, kind: str, where: str) -> None:
+    """A view of images needs a dataset of images, and so on."""
+    parts = views[view].of if isinstance(views[view], JoinedView | SelectedView) else [view]
     for part in parts:
-        if views[part].kind != kind:
+        if views[part].kind not in DESCRIBED_BY[kind]:
             raise ConfigError(
-                f"view {part!r} does not fit the dataset", where=where, expected=f"a view of kind {kind}",
-                found=f"kind {views[part].kind}",
+                f"view {part!r} does not fit the dataset", where=where,
+                expected=f"a view of kind {' or '.join(DESCRIBED_BY[kind])}", found=f"kind {views[part].kind}",
             )  # fmt: skip
 
 

@@ -12,11 +12,11 @@ from urllib.request import url2pathname
 from matlas.errors import ConfigError
 from schemas.checks import check_dataset, check_methods, check_study, check_view
 from schemas.config.atlas import Atlas
-from schemas.config.datasets import Dataset, ImageDataset, TableLabels
+from schemas.config.datasets import CrystalDataset, Dataset, ImageDataset, TableLabels
 from schemas.config.methods import Methods
 from schemas.config.settings import Settings
 from schemas.config.sources import Source
-from schemas.config.studies import NamedJoinedView, Study, names_of
+from schemas.config.studies import NamedJoinedView, NamedSelectedView, Study, names_of
 from schemas.config.views import NETWORK_STAGES, NetworkView, StageView, View
 from schemas.parsing import known, name_is_valid, parse, parse_each
 from schemas.strict_yaml import read_yaml
@@ -54,7 +54,7 @@ def load_atlas(settings: Mapping, root: Path = Path(".")) -> Atlas:
         check_dataset(name, dataset, sources, f"{defined_in['dataset', name]}: {name}")
     for name, view in views.items():
         if not isinstance(view, StageView):
-            check_view(view, views, sources, f"{defined_in['view', name]}: {name}")
+            check_view(view, views, sources, methods, f"{defined_in['view', name]}: {name}")
     for name, study in studies.items():
         check_study(study, files[name], datasets, views, methods)
     _claims_are_unique(studies, files)
@@ -115,7 +115,7 @@ def _names_of_rules_are_refused(files: Mapping[str, Path], rules: Path) -> None:
 def _take_own(study: Study, datasets: dict, views: dict, defined_in: dict, path: Path) -> None:
     """Add the dataset and views that a study defines itself to the common ones."""
     own = [] if isinstance(study.dataset, str) else [("dataset", study.dataset, datasets)]
-    own += [("view", v, views) for v in study.views if isinstance(v, NamedJoinedView)]
+    own += [("view", v, views) for v in study.views if isinstance(v, NamedJoinedView | NamedSelectedView)]
     for kind, item, registry in own:
         if item.name in registry:
             raise ConfigError(
@@ -134,6 +134,8 @@ def _own_files_are_there(dataset: Dataset, where: str, root: Path) -> None:
             do="rename the folder or file, without { } < >",
         )  # fmt: skip
     found = dataset.path is None or (root / dataset.path).is_file()
+    if isinstance(dataset, CrystalDataset):
+        found = found or (root / dataset.path).is_dir()
     if isinstance(dataset, ImageDataset):
         if not found and not (root / dataset.path).is_dir():
             raise _missing("folder or file of the dataset", f"{where}.path", dataset.path)

@@ -22,11 +22,11 @@ def matched_classes(data: StudyData, labels: pd.Series) -> dict[int, str]:
     """The class that each cluster stands for, in the one-to-one matching that puts most entities into the cluster of
     their class; without noise, and without clusters that hold none of the class left for them.
 
-    labels : (n,) cluster of each entity. The matching: matlas.evaluate.external.
+    labels : cluster of each entity, indexed by its position. The matching: matlas.evaluate.external.
     """
     if data.label is None:
         return {}
-    truth, clusters = data.entities[data.label].to_numpy(dtype=object), labels.to_numpy()
+    truth, clusters = data.entities.loc[labels.index, data.label].to_numpy(dtype=object), labels.to_numpy()
     told = (clusters != NOISE) & pd.notna(truth)
     if not told.any():
         return {}

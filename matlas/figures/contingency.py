@@ -14,7 +14,7 @@ from matlas.evaluate.external import contingency as counted
 from matlas.figures.classes import matched_classes, sorted_clusters
 from matlas.figures.parameters import at_k, clustered_spaces, clustering_of, finds_k, of_space, true_classes
 from matlas.figures.study_data import NOISE, SpaceKey, StudyData
-from matlas.figures.style import INK, count, page
+from matlas.figures.style import INK, count, not_all, page
 
 _CELL = 0.4  # inches
 _IN_TITLE = 3  # spaces; of more the title names the best alone
@@ -39,7 +39,9 @@ def contingency(spec: Mapping, data: StudyData) -> tuple[Figure, pd.DataFrame]:
     notes = [
         f"{at_k({'k': asked}, clustering, found=own)}. Colour: share of the class; framed: the cluster that stands for "
         "the class in the best one-to-one matching; – is 0. Shown is the reference run; below "
-        "each panel the scores of all seeds." + (f" {count(unknown, 'row')} without a class." if unknown else "")
+        "each panel the scores of all seeds."
+        + (f" {count(unknown, 'row')} without a class." if unknown else "")
+        + not_all(data, {space: len(data.labels(space, clustering)) for space in spaces})
     ]
     widest = max(t["cluster"].nunique() for t in tables.values())
     names = max(len(name) for name in classes) * 0.07
@@ -55,7 +57,7 @@ def contingency(spec: Mapping, data: StudyData) -> tuple[Figure, pd.DataFrame]:
 def _counts(data: StudyData, space: SpaceKey, clustering: str, k: int | None) -> pd.DataFrame:
     labels = data.labels(space, clustering, k)
     stands_for = matched_classes(data, labels)
-    table = counted(data.entities[data.label], labels.to_numpy())
+    table = counted(data.entities.loc[labels.index, data.label], labels.to_numpy())
     matched = table["cluster"].map(stands_for) == table["label"]
     share = table["entities"] / table.groupby("label")["entities"].transform("sum")
     found = labels[labels != NOISE].nunique() if k is None else k

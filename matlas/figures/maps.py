@@ -4,10 +4,12 @@ or by a property."""
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import reduce
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.collections import PathCollection
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
@@ -38,9 +40,11 @@ from matlas.figures.style import (
     extent,
     listed,
     marker,
+    not_all,
     number,
     page,
     property_name,
+    rows_shown,
     settle,
 )  # fmt: skip
 
@@ -63,9 +67,10 @@ def cluster_map(spec: Mapping, data: StudyData) -> tuple[Figure, pd.DataFrame]:
     labelings = {space: labels_of(spec, data, space, clustering) for space in places}
     tables = {space: _cluster_table(spec, data, space, places[space], labelings[space], clustering) for space in places}
     numbers = {data.space_name(s): str(labels[labels != NOISE].nunique()) for s, labels in labelings.items()}
+    shown = {space: int((table["mark"] == "entity").sum()) for space, table in tables.items()}
     title = f"Clusters on {_where(spec)}: {by_space(numbers)}"
     notes = [
-        f"{at_k(spec, clustering, found=finds_k(data, clustering))}, on {count(len(data.entities), 'row')}. "
+        f"{at_k(spec, clustering, found=finds_k(data, clustering))}, on {rows_shown(data, shown)}. "
         + f"Labels: cluster{_named_after(data)}, at the mean of its rows."
         + (" Grey: noise, in no cluster." if any((labels == NOISE).any() for labels in labelings.values()) else "")
         + f" {_no_evidence(spec)}"
@@ -75,7 +80,7 @@ def cluster_map(spec: Mapping, data: StudyData) -> tuple[Figure, pd.DataFrame]:
     for ax, (space, table) in zip(axes[0], tables.items(), strict=True):
         points, centroids = table[table["mark"] == "entity"], table[table["mark"] == "centroid"]
         numbered = cluster_numbers(data, labelings[space])
-        _scatter(ax, points["z_0"], points["z_1"], points["cluster"].map(numbered))
+        scatter(ax, points["z_0"], points["z_1"], points["cluster"].map(numbered))
         for row in centroids.itertuples():
             at = numbered[row.cluster]
             ax.plot(row.z_0, row.z_1, marker=marker(at), ms=6, color=colour(at), mec=INK, mew=1.2)
@@ -94,25 +99,27 @@ def label_map(spec: Mapping, data: StudyData) -> tuple[Figure, pd.DataFrame]:
     The table: view, map, trustworthiness, the key, label (empty where the class is not known), z_0, z_1.
     """
     classes, maps = true_classes(spec, data), map_of(spec, data)
-    labels = data.entities[data.label]
-    unknown = int(labels.isna().sum())
+    labels = {view: data.entities.loc[space.scores.index, data.label] for view, space in maps.items()}
+    unknown = max(int(of_map.isna().sum()) for of_map in labels.values())
+    shown = {(view, str(spec["map"])): len(of_map) for view, of_map in labels.items()}
     trust = [space.trustworthiness for space in maps.values()]
     title = f"True classes on {_where(spec)}, which was made without them"
     notes = [
-        f"{count(len(labels), 'row')}. Trustworthiness is 1 where neighbours on the map are neighbours in the view; "
+        f"{rows_shown(data, shown)}. Trustworthiness is 1 where neighbours on the map are neighbours in the view; "
         f"here {_range(trust)}. " + (f"Grey: {count(unknown, 'row')} without a class. " if unknown else "")
         + _NO_EVIDENCE_OF_MAP
     ]  # fmt: skip
     figure, axes = page(data, title, notes, columns=len(maps), panel=_panel(maps), legend=class_handles(classes))
     tables = []
     for ax, (view, space) in zip(axes[0], maps.items(), strict=True):
-        _scatter(ax, space.scores["z_0"], space.scores["z_1"], labels.map(classes).fillna(NOISE).astype(int))
+        numbers = labels[view].map(classes).fillna(NOISE).astype(int)
+        scatter(ax, space.scores["z_0"], space.scores["z_1"], numbers)
         _axes_of(ax, data, (view, str(spec["map"])), space)
         tables.append(
             pd.DataFrame(
                 {
                     "view": view, "map": spec["map"], "trustworthiness": space.trustworthiness,
-                    data.key: data.entities[data.key], "label": labels, "z_0": space.scores["z_0"],
+                    data.key: space.scores[data.key], "label": labels[view], "z_0": space.scores["z_0"],
                     "z_1": space.scores["z_1"],
                 }
             )
@@ -132,7 +139,8 @@ def property_map(spec: Mapping, data: StudyData) -> tuple[Figure, pd.DataFrame]:
         places = {(view, str(spec["map"])): space for view, space in map_of(spec, data).items()}
     else:
         places = _places(spec, data, data.spaces)
-    values = data.entities[name].astype(float)
+    drawn = reduce(pd.Index.union, (place.scores.index for place in places.values()))
+    values = data.entities[name].astype(float)[drawn]
     if values.isna().all():
         raise DataError(f"property {name!r} has no values", where=f"study {data.study}, {spec['name']}")
     top = float(values.quantile(quantile))
@@ -145,29 +153,24 @@ def property_map(spec: Mapping, data: StudyData) -> tuple[Figure, pd.DataFrame]:
         + (f"Colours end at the {100 * quantile:g} % quantile; {count(clipped, 'row')} above. " if clipped else "")
         + (f"Grey: {count(missing, 'row')} without {words}. " if missing else "")
         + _no_evidence(spec)
+        + not_all(data, {space: len(place.scores) for space, place in places.items()})
     ]
     figure, axes = page(data, title, notes, columns=len(places), panel=_panel(places))
     low = float(values.min())
     scale = Normalize(low, top) if top > low else Normalize(low - 0.5, low + 0.5)
     tables = []
     for ax, (space, place) in zip(axes[0], places.items(), strict=True):
-        scores = place.scores
+        scores, here = place.scores, place.scores.index
         tables.append(
             pd.DataFrame(
                 {
-                    "view": space[0], "representation": space[1], data.key: data.entities[data.key],
-                    "z_0": scores["z_0"], "z_1": scores["z_1"], "property": name, "value": values, "shown": shown,
+                    "view": space[0], "representation": space[1], data.key: scores[data.key],
+                    "z_0": scores["z_0"], "z_1": scores["z_1"], "property": name, "value": values[here],
+                    "shown": shown[here],
                 }
             )
         )  # fmt: skip
-        order = np.argsort(shown.to_numpy(), kind="stable")[: len(shown) - missing]  # NaN sorts last
-        if missing:
-            empty = scores[shown.isna()]
-            ax.scatter(empty["z_0"], empty["z_1"], c=FAINT, **_dots(len(scores)))
-        points = ax.scatter(
-            scores["z_0"].iloc[order], scores["z_1"].iloc[order], c=shown.iloc[order], cmap=COLOUR_MAP, norm=scale,
-            **_dots(len(scores)),
-        )  # fmt: skip
+        points = scatter_values(ax, scores["z_0"], scores["z_1"], shown[here], scale)
         _axes_of(ax, data, space, place)
     bar = figure.colorbar(
         points, ax=list(axes[0]), extend="max" if clipped else "neither", label=axis_label(data, name), pad=0.02,
@@ -226,14 +229,15 @@ def _range(values: list[float]) -> str:
 def _cluster_table(
     spec: Mapping, data: StudyData, space: SpaceKey, place: Space, labels: pd.Series, clustering: str
 ) -> pd.DataFrame:
+    scores = place.scores.loc[place.scores.index.intersection(labels.index)]  # a map may be of a sample
     described = {} if data.described_by is None else {data.described_by: data.entities[data.described_by]}
     matched = matched_classes(data, labels)
     stands_for = {} if data.label is None else {"stands_for": labels.map(matched)}
     points = pd.DataFrame(
-        {"mark": "entity", data.key: data.entities[data.key], "cluster": labels, **stands_for, **described,
-         "z_0": place.scores["z_0"], "z_1": place.scores["z_1"]}
+        {"mark": "entity", data.key: scores[data.key], "cluster": labels, **stands_for, **described,
+         "z_0": scores["z_0"], "z_1": scores["z_1"]}, index=scores.index,
     )  # fmt: skip
-    centroids = points[labels != NOISE].groupby("cluster", as_index=False)[["z_0", "z_1"]].mean()
+    centroids = points[points["cluster"] != NOISE].groupby("cluster", as_index=False)[["z_0", "z_1"]].mean()
     if stands_for:
         centroids["stands_for"] = centroids["cluster"].map(matched)
     centroids = centroids.assign(mark="centroid", **data.described(centroids["cluster"], labels))
@@ -247,7 +251,16 @@ def _cluster_table(
     return table
 
 
-def _scatter(ax: Axes, x: pd.Series, y: pd.Series, numbers: pd.Series) -> None:
+def scatter_values(ax: Axes, x: pd.Series, y: pd.Series, values: pd.Series, scale: Normalize) -> PathCollection:
+    """Dots in the colours of values, the largest last; grey without one, below the others."""
+    order = np.argsort(values.to_numpy(), kind="stable")[: values.notna().sum()]  # NaN sorts last
+    without = values.isna().to_numpy()
+    if without.any():
+        ax.scatter(x[without], y[without], c=FAINT, **_dots(len(x)))
+    return ax.scatter(x.iloc[order], y.iloc[order], c=values.iloc[order], cmap=COLOUR_MAP, norm=scale, **_dots(len(x)))
+
+
+def scatter(ax: Axes, x: pd.Series, y: pd.Series, numbers: pd.Series) -> None:
     """Dots in the colours and with the markers of `numbers`; noise below, the others in an order without meaning."""
     shuffled = np.random.default_rng(0).permutation(len(x))
     order = shuffled[np.argsort(numbers.to_numpy()[shuffled] != NOISE, kind="stable")]

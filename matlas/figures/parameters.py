@@ -20,7 +20,8 @@ _FILTERS = {"view": "views", "representation": "representations", "clustering": 
 def narrowed(spec: Mapping, data: StudyData) -> StudyData:
     """What the keys `views`, `representations` and `clusterings` leave of a study; all of it without them.
 
-    Maps have no representation, so only `views` narrows them. A name that the study lacks is no error, because views
+    Maps have no representation, so only `views` narrows them; of the tests, what is about no view or representation of
+    the study (the features themselves, inputs of probes) stays. A name that the study lacks is no error, because views
     may be left out by a setting, and with them what is used on no other view (`left_out`).
     """
     wanted = {column: list(spec[key]) for column, key in _FILTERS.items() if spec.get(key)}
@@ -37,7 +38,11 @@ def narrowed(spec: Mapping, data: StudyData) -> StudyData:
         spaces=spaces,
         maps={place: space for place, space in data.maps.items() if views is None or place[0] in views},
         restrictions=_among(data.restrictions, views),
-        **{name: _rows_among(getattr(data, name), wanted) for name in STUDY_TABLES},
+        histories={place: table for place, table in data.histories.items() if place in spaces},
+        rebuilt={place: table for place, table in data.rebuilt.items() if place in spaces},
+        selections=_among(data.selections, views),
+        **{name: _rows_among(getattr(data, name), wanted) for name in STUDY_TABLES if name != "tests"},
+        tests=_rows_among(data.tests, _with_others(data, wanted)),
     )
 
 
@@ -78,6 +83,17 @@ def required(spec: Mapping, parameter: str) -> object:
     if value is None or value == []:
         raise ConfigError(f"{spec['kind']} needs the key {parameter!r}", where=spec["name"], found="nothing")
     return value
+
+
+def named(spec: Mapping, parameter: str, names: Iterable[str]) -> str:
+    """The value of a required parameter, which is one of names; ConfigError with the nearest of them otherwise."""
+    name, names = str(required(spec, parameter)), list(dict.fromkeys(names))
+    if name not in names:
+        raise ConfigError(
+            f"unknown {parameter}", where=f"{spec['name']}: {parameter}", expected=nearest(name, names),
+            found=repr(name),
+        )  # fmt: skip
+    return name
 
 
 def column(spec: Mapping, parameter: str, data: StudyData) -> str:
@@ -235,6 +251,16 @@ def _rows_among(table: pd.DataFrame | None, wanted: Mapping[str, list[str]]) -> 
         for found in {column, f"{column}_a", f"{column}_b"} & set(table.columns):
             keep &= table[found].isin(names).to_numpy()
     return table[keep].reset_index(drop=True)
+
+
+def _with_others(data: StudyData, wanted: Mapping[str, list[str]]) -> dict[str, list[str]]:
+    """What is wanted of the table of tests: also all names in it that are none of a view or representation."""
+    found = {}
+    for place, column in enumerate(("view", "representation")):
+        if column in wanted and data.tests is not None:
+            known = {space[place] for space in data.spaces}
+            found[column] = [*wanted[column], *(set(data.tests[column]) - known)]
+    return found
 
 
 def _number_column(spec: Mapping, parameter: str, name: str, data: StudyData) -> str:

@@ -26,6 +26,7 @@ from matlas.figures.style import (
     listed,
     log_axis,
     marker,
+    not_all,
     page,
     property_name,
     settle,
@@ -76,6 +77,7 @@ def property_trend(spec: Mapping, data: StudyData) -> tuple[Figure, pd.DataFrame
     notes = [
         f"{at_k(spec, clustering, found=own)}. Medians in steps of {steps} of {property_name(data, against)}; "
         f"hollow: fewer than {SOLID_ROWS} rows. {said}"
+        + not_all(data, {space: len(labels) for space, labels in labelings.items()})
     ]
     words = property_name(data, value, start=True)
     title = f"Median {words} against {property_name(data, against)}{_leaders(data, tables, labelings, against)}"
@@ -124,7 +126,9 @@ def property_boxes(spec: Mapping, data: StudyData) -> tuple[Figure, pd.DataFrame
     told = [f"{count(k, 'row')} with {property_name(data, n)} of 0 or less" for n, k in hidden.items() if k]
     notes = [
         f"{at_k(spec, clustering, found=own)}. Box: quartiles and median; whiskers: 5–95 %; dashed: median of all "
-        "rows." + (f" Not to be shown on a log axis, though counted in the boxes: {listed(told)}." if told else "")
+        "rows."
+        + not_all(data, {space: len(labels) for space, labels in labelings.items()})
+        + (f" Not to be shown on a log axis, though counted in the boxes: {listed(told)}." if told else "")
     ]
     widest = max(t["cluster"].nunique() for t in tables.values())
     width = max(4.6, 0.34 * widest + 0.7)
@@ -174,9 +178,8 @@ def _trend_table(
     data: StudyData, labels: pd.Series, value: str, against: str, step: float, min_rows: int
 ) -> tuple[pd.DataFrame, int]:
     """The lines of one space, and how many clusters are too small for one."""
-    rows = pd.DataFrame(
-        {"cluster": labels, "at": _binned(data.entities[against], step), "value": data.entities[value]}
-    ).dropna()
+    about = data.entities.loc[labels.index]
+    rows = pd.DataFrame({"cluster": labels, "at": _binned(about[against], step), "value": about[value]}).dropna()
     sizes = rows.groupby("cluster").size().reindex(sorted(labels.unique()), fill_value=0)
     large = sizes.index[sizes >= min_rows]
     rows = rows[rows["cluster"].isin(large)]
@@ -258,7 +261,7 @@ def _label_ends(ax: Axes, ends: list) -> None:
 def _box_table(data: StudyData, space: SpaceKey, clustering: str, labels: pd.Series, names: list[str]) -> pd.DataFrame:
     blocks = []
     for name in names:
-        values = data.entities[name].astype(float)
+        values = data.entities.loc[labels.index, name].astype(float)
         grouped = values.groupby(labels.to_numpy())
         block = pd.DataFrame(
             {

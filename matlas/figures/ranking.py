@@ -36,7 +36,8 @@ def cluster_ranking(spec: Mapping, data: StudyData) -> pd.DataFrame:
 
 
 def _ranked(data: StudyData, space: SpaceKey, clustering: str, rank_by: str, window: str | None) -> pd.DataFrame:
-    groups = data.entities.groupby(data.labels(space, clustering).to_numpy())
+    labels = data.labels(space, clustering)
+    groups = data.entities.loc[labels.index].groupby(labels.to_numpy())
     rows = [{"cluster": c, **_summary(group, rank_by, window, data.described_by)} for c, group in groups]
     table = pd.DataFrame(rows).sort_values([f"{rank_by}_median", "cluster"], ascending=[False, True])
     table.insert(0, "rank", range(1, len(table) + 1))

@@ -85,7 +85,8 @@ def exemplars(spec: Mapping, data: StudyData) -> tuple[Figure, pd.DataFrame]:
         scores, clusters, centroids = _centroids(data, space, labels)
         if not len(clusters):
             tables.append(_no_cluster(data, space, clustering, {"cluster": 4}))
-        mark, rows = cluster_numbers(data, pd.Series(labels)), []
+        mark = cluster_numbers(data, pd.Series(labels, index=data.spaces[space].scores.index))
+        rows = []
         for cluster, centroid in zip(clusters, centroids, strict=True):
             members = np.flatnonzero(labels == cluster)
             distance = np.linalg.norm(scores[members] - centroid, axis=1)
@@ -94,7 +95,11 @@ def exemplars(spec: Mapping, data: StudyData) -> tuple[Figure, pd.DataFrame]:
             table.insert(4, "cluster", cluster)
             tables.append(table)
             rows.append(
-                _Row(table[data.key].tolist(), (f"cluster {cluster}", *_about(data, members)), mark=mark[int(cluster)])
+                _Row(
+                    table[data.key].tolist(),
+                    (f"cluster {cluster}", *_about(data, space, members)),
+                    mark=mark[int(cluster)],
+                )
             )
         name = data.space_name(space)
         blocks[name], numbers[name] = rows or [_NO_CLUSTER], count(len(clusters), "cluster")
@@ -123,7 +128,8 @@ def outliers(spec: Mapping, data: StudyData) -> tuple[Figure, pd.DataFrame]:
     space without any cluster one row with k = 0.
     """
     clustering, n = clustering_of(spec, data), int(spec.get("images", IMAGES))
-    names = short_names(data.entities[data.key].astype(str))
+    keys = data.entities[data.key].astype(str)
+    names = dict(zip(keys, short_names(keys), strict=True))
     blocks, tables, furthest = {}, [], {}
     for space in _spaces(spec, data, clustering):
         labels, k = _labels(spec, data, space, clustering)
@@ -145,8 +151,8 @@ def outliers(spec: Mapping, data: StudyData) -> tuple[Figure, pd.DataFrame]:
             f"{relative:.2f} × median" if median > 0 else f"distance {number(absolute)}"
             for relative, absolute in zip(table["relative_distance"], table["distance"], strict=True)
         ]
-        captions = list(zip((names[i] for i in chosen), said, strict=True))
         keys = table[data.key].tolist()
+        captions = list(zip((names[key] for key in keys), said, strict=True))
         blocks[name] = [_Row(keys[i : i + n], captions=captions[i : i + n]) for i in range(0, len(keys), n)]
         furthest[name] = said[0].replace("median", "the median distance")
     notes = [
@@ -227,21 +233,22 @@ def _chosen(
     data: StudyData, space: SpaceKey, clustering: str, k: int, rows: np.ndarray, distance: np.ndarray
 ) -> pd.DataFrame:
     """The table of images in the order in which they are shown."""
+    entities = data.entities.loc[data.spaces[space].scores.index[rows]]
     table = pd.DataFrame(
         {
             "view": space[0], "representation": space[1], "clustering": clustering, "k": k,
-            "rank": np.arange(1, len(rows) + 1), data.key: data.entities[data.key].astype(str).to_numpy()[rows],
+            "rank": np.arange(1, len(rows) + 1), data.key: entities[data.key].astype(str).to_numpy(),
             "distance": distance,
         }
     )  # fmt: skip
-    return table if data.label is None else table.assign(label=data.entities[data.label].to_numpy()[rows])
+    return table if data.label is None else table.assign(label=entities[data.label].to_numpy())
 
 
-def _about(data: StudyData, members: np.ndarray) -> list[str]:
+def _about(data: StudyData, space: SpaceKey, members: np.ndarray) -> list[str]:
     """How many rows a cluster has, and the share of its most common class; 100 % only where all are of it."""
     lines = [count(len(members), "image")]
     if data.label is not None:
-        labels = data.entities[data.label].iloc[members]
+        labels = data.entities.loc[data.spaces[space].scores.index[members], data.label]
         if label := most_common(labels):
             n = int((labels == label).sum())
             percent = 100 if n == len(members) else min(99, max(1, round(100 * n / len(members))))

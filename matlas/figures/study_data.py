@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
@@ -17,13 +17,17 @@ from schemas.table import Field
 SpaceKey = tuple[str, str]  # view, representation; of a map: view, map
 
 NOISE = -1  # the label of a row that is in no cluster
-STUDY_TABLES = ("agreement", "scores", "contingency", "conditions", "sensitivity", "inspections")  # one a study each
-_LAYERS = ("datasets", "representations", "clusters", "metrics", *STUDY_TABLES)
+# about a study as a whole; those of several files are stacked
+STUDY_TABLES = ("agreement", "scores", "contingency", "conditions", "sensitivity", "inspections", "probes",
+                "comparisons", "tests")  # fmt: skip
+_LAYERS = ("datasets", "representations", "clusters", "metrics", "failures", "histories", "rebuilt", "selections",
+           "splits", *STUDY_TABLES)  # fmt: skip
 
 
 @dataclass
 class Space:
-    """One representation, or map, of one view. Every frame has a row an entity, in the order of `StudyData.entities`.
+    """One representation, or map, of one view. Every frame has a row an entity, in the order of `StudyData.entities`,
+    and as index its position there: of the entities that the view describes, and of a map those that it shows.
 
     scores : key, z_0 …, and reconstruction_error where the space is linear; clusters : clustering -> key, cluster,
     distance, k_2 …; metrics : rows of schema METRICS about the representation and about its clusterings.
@@ -42,6 +46,20 @@ class Space:
         return float(found.iloc[0]) if len(found) else None
 
 
+@dataclass(frozen=True)
+class Definitions:
+    """What the configuration says of what is learned and read out, as plain values by name.
+
+    targets : unit and description; splits : kind and what goes with it (schemas.config.methods); trained_on :
+    representation -> the split on whose training rows it was fitted; tests : schemas.config.studies.Tests.
+    """
+
+    targets: Mapping[str, Mapping] = field(default_factory=dict)
+    splits: Mapping[str, Mapping] = field(default_factory=dict)
+    trained_on: Mapping[str, str] = field(default_factory=dict)
+    tests: Mapping[str, Mapping | None] = field(default_factory=dict)
+
+
 @dataclass
 class StudyData:
     """A study's dataset, its spaces and maps, and the tables that compare and judge them.
@@ -50,6 +68,8 @@ class StudyData:
     for evaluation only; described_by : column that says in a word what an entity is; restrictions : what must be said
     of the network weights behind a view wherever it is shown; images : folder in which an entity's key is the path of
     its image; white_level : the pixel value shown as white, where it isn't the largest that a file can hold.
+    histories, rebuilt : how the network of a space was trained, and some test rows as it rebuilds them; selections :
+    view -> the columns it took and left out; parts : split -> key, fold, part, of splits that a space was fitted on.
     """
 
     study: str
@@ -73,10 +93,18 @@ class StudyData:
     conditions: pd.DataFrame | None = None
     sensitivity: pd.DataFrame | None = None
     inspections: pd.DataFrame | None = None
+    probes: pd.DataFrame | None = None
+    comparisons: pd.DataFrame | None = None
+    tests: pd.DataFrame | None = None
+    histories: dict[SpaceKey, pd.DataFrame] = field(default_factory=dict)
+    rebuilt: dict[SpaceKey, pd.DataFrame] = field(default_factory=dict)
+    selections: dict[str, pd.DataFrame] = field(default_factory=dict)
+    parts: dict[str, pd.DataFrame] = field(default_factory=dict)
+    definitions: Definitions = field(default_factory=Definitions)
 
     def labels(self, space: SpaceKey, clustering: str, k: int | None = None) -> pd.Series:
-        """Cluster of each entity, in the order of `entities`: at the best K, or at `k`. Raises ConfigError for a K that
-        was not swept."""
+        """Cluster of each entity of a space, indexed by its position among `entities`: at the best K, or at `k`.
+        Raises ConfigError for a K that was not swept."""
         labelings = self.spaces[space].clusters[clustering]
         if k is not None and f"k_{k}" not in labelings:
             raise ConfigError(
@@ -100,7 +128,7 @@ class StudyData:
         """Most common description of each cluster; "" for noise, and where nothing describes an entity."""
         if self.described_by is None:
             return {int(cluster): "" for cluster in sorted(labels.unique())}
-        grouped = self.entities[self.described_by].groupby(labels.to_numpy())
+        grouped = self.entities.loc[labels.index, self.described_by].groupby(labels.to_numpy())
         return {int(c): "" if c == NOISE else most_common(words) for c, words in grouped}
 
     def described(self, clusters: pd.Series, labels: pd.Series) -> dict[str, pd.Series]:
@@ -122,14 +150,16 @@ def load_study_data(
     restrictions: dict[str, str] | None = None,
     images: Path | None = None,
     white_level: float | None = None,
+    definitions: Mapping[str, Mapping] | None = None,
 ) -> StudyData:
     """Sort the tables of a study by their footers and read those that figures draw from; other layers (features,
-    loadings, reruns, rejects …) only say whether they are simulated.
+    loadings, reruns, rejects, predictions …) only say whether they are simulated.
 
     paths : tables of one study; spaces keep the order in which their representations come. A representation whose
-    metrics say how far it can be trusted is a map. Raises DataError when the dataset is missing or double or lacks
-    the column `label` or `described_by`, a table is about another dataset or an unknown space, or rows don't match the
-    dataset's key.
+    metrics say how far it can be trusted is a map; definitions : the fields of `Definitions`.
+    A space may lack entities for which a view failed (layer failures), and a map shows as many as its metrics say
+    (n_rows). Raises DataError when the dataset is missing or double or lacks the column `label` or `described_by`, a
+    table is about another dataset or an unknown space, or rows otherwise don't match the dataset's key.
     """
     infos = [(path, table_info(path)) for path in paths]
     found = {layer: [(path, info) for path, info in infos if info.layer == layer] for layer in _LAYERS}
@@ -143,18 +173,31 @@ def load_study_data(
         if column not in entities:
             raise DataError(f"unknown column {column!r}", where=path, expected=nearest(column, entities.columns))
 
-    known: dict[SpaceKey, Space] = {}
-    for path, info in found["representations"]:
-        space = _attributes(path, info, dataset, "view", "representation")
-        known[space] = Space(_aligned(read_table(path), entities[key], path))
-    for path, info in found["clusters"]:
-        *space, clustering = _attributes(path, info, dataset, "view", "representation", "clustering")
-        _known(known, tuple(space), path).clusters[clustering] = _aligned(read_table(path), entities[key], path)
+    failed = [read_table(path, [key])[key] for path in _of_dataset(found["failures"], dataset)]
+    excused = pd.concat(failed) if failed else entities[key].iloc[:0]
+    metrics: dict[SpaceKey, list[pd.DataFrame]] = {}
+    told_by: dict[SpaceKey, str | PathLike] = {}
     for path, _ in found["metrics"]:
         for (other, *space), rows in read_table(path).groupby(["dataset", "view", "representation"], sort=False):
             _same_dataset(other, dataset, path)
-            target = _known(known, tuple(space), path)
-            target.metrics = pd.concat([target.metrics, rows], ignore_index=True)
+            metrics.setdefault(tuple(space), []).append(rows)
+            told_by[tuple(space)] = path
+    known: dict[SpaceKey, Space] = {}
+    for path, info in found["representations"]:
+        space = _attributes(path, info, dataset, "view", "representation")
+        about_it = pd.concat(metrics.pop(space), ignore_index=True) if space in metrics else pd.DataFrame()
+        scores = read_table(path)
+        drawn = entities[key] if _sample_size(about_it) == len(scores) else excused
+        known[space] = Space(_aligned(scores, entities[key], path, may_lack=drawn), metrics=about_it)
+    for space in metrics:
+        _known(known, space, told_by[space])
+    for path, info in found["clusters"]:
+        *space, clustering = _attributes(path, info, dataset, "view", "representation", "clustering")
+        of_space = _known(known, tuple(space), path)
+        keys = entities[key].loc[of_space.scores.index]
+        of_space.clusters[clustering] = _aligned(read_table(path), keys, path)
+    defined = Definitions(**definitions or {})
+    fitted_on = [(p, i) for p, i in found["splits"] if i.attributes.get("split") in defined.trained_on.values()]
     maps = {place: space for place, space in known.items() if space.trustworthiness is not None}
     spaces = {place: space for place, space in known.items() if place not in maps}
     return StudyData(
@@ -174,6 +217,16 @@ def load_study_data(
         images=images,
         white_level=white_level,
         **{layer: _stacked(found[layer], dataset) for layer in STUDY_TABLES},
+        **{
+            layer: {
+                _attributes(path, info, dataset, "view", "representation"): read_table(path)
+                for path, info in found[layer]
+            }
+            for layer in ("histories", "rebuilt")
+        },
+        selections=_by_attribute(found["selections"], dataset, "view"),
+        parts=_by_attribute(fitted_on, dataset, "split"),
+        definitions=defined,
     )
 
 
@@ -205,6 +258,22 @@ def _stacked(tables: list[tuple[str | PathLike, TableInfo]], dataset: str) -> pd
     return pd.concat(frames, ignore_index=True) if frames else None
 
 
+def _of_dataset(tables: list[tuple[str | PathLike, TableInfo]], dataset: str) -> list[str | PathLike]:
+    for path, info in tables:
+        _attributes(path, info, dataset)
+    return [path for path, _ in tables]
+
+
+def _by_attribute(tables: list[tuple[str | PathLike, TableInfo]], dataset: str, name: str) -> dict[str, pd.DataFrame]:
+    return {_attributes(path, info, dataset, name)[0]: read_table(path) for path, info in tables}
+
+
+def _sample_size(metrics: pd.DataFrame) -> int | None:
+    """How many rows a map shows, where it does not show all."""
+    found = metrics.loc[metrics["metric"] == "n_rows", "value"] if len(metrics) else ()
+    return int(found.iloc[0]) if len(found) else None
+
+
 def _attributes(path: str | PathLike, info: TableInfo, dataset: str, *names: str) -> tuple[str, ...]:
     missing = [name for name in ("dataset", *names) if name not in info.attributes]
     if missing:
@@ -225,9 +294,15 @@ def _known(spaces: dict[SpaceKey, Space], space: SpaceKey, path: str | PathLike)
     return spaces[space]
 
 
-def _aligned(frame: pd.DataFrame, keys: pd.Series, path: str | PathLike) -> pd.DataFrame:
-    """`frame` in the order of the dataset's rows; DataError unless both hold the same keys."""
-    missing, extra = keys[~keys.isin(frame[keys.name])], frame[keys.name][~frame[keys.name].isin(keys)]
+def _aligned(
+    frame: pd.DataFrame, keys: pd.Series, path: str | PathLike, may_lack: pd.Series | None = None
+) -> pd.DataFrame:
+    """`frame` in the order of `keys`, whose index it takes; DataError unless both hold the same keys, but for those
+    that it `may_lack`."""
+    there = keys.isin(frame[keys.name])
+    missing, extra = keys[~there], frame[keys.name][~frame[keys.name].isin(keys)]
+    if may_lack is not None:
+        missing = missing[~missing.isin(may_lack)]
     if len(missing) or len(extra):
         raise DataError(
             "rows don't match the dataset",
@@ -236,5 +311,6 @@ def _aligned(frame: pd.DataFrame, keys: pd.Series, path: str | PathLike) -> pd.D
             found=f"{len(frame)} rows; missing {missing[:5].tolist()}, unexpected {extra[:5].tolist()}",
             do="rerun the steps that follow the dataset",
         )
+    keys = keys[there] if len(frame) < len(keys) else keys
     position = pd.Series(np.arange(len(frame)), index=frame[keys.name])
-    return frame.iloc[position.loc[keys].to_numpy()].reset_index(drop=True)
+    return frame.iloc[position.loc[keys].to_numpy()].set_index(keys.index)

@@ -16,7 +16,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter
 
-from matlas.figures.study_data import NOISE, StudyData, in_words
+from matlas.figures.study_data import NOISE, SpaceKey, StudyData, in_words
 
 SAMPLE_MARK = "SAMPLE DATA — generated, not measured"
 
@@ -233,6 +233,20 @@ def by_space(values: Mapping[str, str]) -> str:
         ends = " to ".join(map(str, sorted(map(int, said))[:: len(said) - 1])) if numbers else " or ".join(sorted(said))
         return f"{ends}, depending on the view"
     return listed(f"{value} for {name}" for name, value in values.items())
+
+
+def rows_shown(data: StudyData, rows: Mapping[SpaceKey, int]) -> str:
+    """How many rows a figure shows of each space or map: "600 rows", or "500 of 600 rows" where a map is of a sample or
+    a view does not describe every entity."""
+    total = len(data.entities)
+    if set(rows.values()) <= {total}:
+        return count(total, "row")
+    return by_space({data.space_name(space): f"{shown:,} of {count(total, 'row')}" for space, shown in rows.items()})
+
+
+def not_all(data: StudyData, rows: Mapping[SpaceKey, int]) -> str:
+    """A sentence of a note on the rows that a figure shows; "" for all."""
+    return "" if set(rows.values()) <= {len(data.entities)} else f" Shown: {rows_shown(data, rows)}."
 
 
 def _power_of_ten(value: float, _position: int) -> str:

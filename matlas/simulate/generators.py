@@ -20,6 +20,12 @@ def _micrographs() -> Callable[..., None]:
     return write_micrographs
 
 
+def _crystals() -> Callable[..., None]:
+    from matlas.simulate.crystals import write_crystals
+
+    return write_crystals
+
+
 def _quantised_resnet18() -> Callable[..., None]:
     from matlas.simulate.network_weights import write_quantised_resnet18
 
@@ -29,6 +35,7 @@ def _quantised_resnet18() -> Callable[..., None]:
 GENERATORS = {
     "thermoelectrics": _thermoelectrics,
     "micrographs": _micrographs,
+    "crystals": _crystals,
     "quantised_resnet18": _quantised_resnet18,
 }
 

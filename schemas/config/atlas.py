@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from schemas.config.base import Model, Name
 from schemas.config.datasets import Dataset
-from schemas.config.methods import Methods
+from schemas.config.methods import Autoencoder, Methods
 from schemas.config.settings import Settings
 from schemas.config.sources import Source
 from schemas.config.studies import Study, names_of, uses
-from schemas.config.views import JoinedView, NetworkView, StageView, View
+from schemas.config.views import JoinedView, NetworkView, SelectedView, StageView, View
 
 
 class Atlas(Model):
@@ -48,6 +48,29 @@ class Atlas(Model):
         """(view, inspection) of each search for outliers."""
         return [(v, i.name) for v in self.views_of(study) for i in uses(self.studies[study].inspections) if i.fits(v)]
 
+    def sources_of(self, study: str) -> list[str]:
+        """The sources that a study's entities, and those that its encoders learn from, come from."""
+        transfer = self.studies[study].tests.transfer
+        datasets = [self.dataset_of(study), *([transfer.source] if transfer else [])]
+        return [s for d in datasets if (s := self.datasets[d].source)]
+
+    def is_network(self, representation: str) -> bool:
+        """Whether a network must be trained for a representation."""
+        return isinstance(self.methods.representations.get(representation), Autoencoder)
+
+    @staticmethod
+    def parts_of(spaces: list[str]) -> list[tuple[str, str]]:
+        """(view, representation) of each `view/representation`."""
+        return [tuple(space.split("/")) for space in spaces]
+
+    def raw_views(self, view: str) -> list[str]:
+        """The stored views that hold everything `view` is chosen from or made of: of a selected view those that its
+        columns are selected from, for work that must select again."""
+        definition = self.views[view]
+        if not isinstance(definition, SelectedView):
+            return self.stored_views(view)
+        return list(dict.fromkeys(s for part in definition.of for s in self.stored_views(part)))
+
     def stored_views(self, view: str) -> list[str]:
         """The stored views that `view` reads: itself, or those it joins."""
         definition = self.views[view]
@@ -66,7 +89,6 @@ class Atlas(Model):
 
     def skipped(self, study: str) -> str | None:
         """The source that this study can't do without and the settings leave out, if any."""
-        source = self.datasets[self.dataset_of(study)].source
-        if source in self.skipped_sources:
-            return source
+        if missing := next((s for s in self.sources_of(study) if s in self.skipped_sources), None):
+            return missing
         return self.left_out(names_of(self.studies[study].views)[0]) if not self.views_of(study) else None

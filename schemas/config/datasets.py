@@ -42,6 +42,7 @@ class Entities(Model):
     title: str
     source: Name | None = None
     path: str | None = None
+    query: None = None
     file: str | None = None
     derived: dict[Name, str | Derived] = {}
     flags: dict[Name, str | Derived] = {}
@@ -51,9 +52,14 @@ class Entities(Model):
 
     @model_validator(mode="after")
     def _one_origin(self):
-        if (self.source is None) == (self.path is None):
+        if [self.source, self.path, self.query].count(None) != 2:
             raise ValueError("either `source` (an id of config/sources.yaml) or `path` (a file or folder of yours)")
         return self
+
+    @property
+    def provider(self) -> str:
+        """Where the entities come from: a pinned snapshot, a database that is asked, or the user's own file."""
+        return "snapshot" if self.source else "file" if self.path else "api"
 
 
 class CompositionDataset(Entities):
@@ -137,4 +143,66 @@ class ImageDataset(Entities):
         return "label" if self.labels else None
 
 
-Dataset = Annotated[CompositionDataset | ImageDataset, Field(discriminator="kind")]
+class CrystalTable(Model):
+    """One table of crystals: in which column of the source the identifier and the structure stand (CIF or POSCAR as
+    text, pymatgen's JSON, or the path of a file, from the folder of the table), and its other columns. `files` are
+    those of the source; a folder of CIF or POSCAR files is a table too, whose identifiers are the names of its files.
+    """
+
+    files: list[str] = []
+    id: str = "material_id"
+    structure: str = "cif"
+    columns: dict[Name, str | Column] = {}
+
+
+class CrystalDataset(Entities):
+    """One row a crystal, whichever of the `tables` hold it: the first that has a value for a column gives it, and a
+    flag in_<table> says for each whether it holds the crystal. With `path` or `query` there is one table, described
+    by `id`, `structure` and `columns`. `query` asks the Materials Project, with the key in MP_API_KEY, for what
+    `columns` names; `release` and `retrieved` say what a snapshot or a file is a copy of.
+    """
+
+    kind: Literal["crystal"]
+    key: Name = "material_id"
+    query: dict[str, str | float | bool | list[str | float]] | None = None
+    id: str = "material_id"
+    structure: str = "cif"
+    columns: dict[Name, str | Column] = {}
+    tables: dict[Name, CrystalTable] = {}
+    release: str = ""
+    retrieved: str = ""
+    shortest_distance: float = Field(default=0.5, gt=0)  # Å; closer atoms are a mistake
+    volume_per_atom: tuple[float, float] = (2.0, 400.0)  # Å³; outside is a mistake
+    symmetry_tolerance: float = Field(default=0.01, gt=0)  # Å, spglib's symprec
+    seconds_per_crystal: float = Field(default=20.0, gt=0)
+
+    @model_validator(mode="after")
+    def _described_once(self):
+        if self.tables and (self.columns or self.source is None):
+            raise ValueError("`tables` with a source, or `columns` of the one table there is")
+        return self
+
+    @property
+    def parts(self) -> dict[str, CrystalTable]:
+        """The tables by name; "" is the name of an only one."""
+        if self.tables:
+            return self.tables
+        files = [self.file] if self.file else []
+        return {"": CrystalTable(files=files, id=self.id, structure=self.structure, columns=self.columns)}
+
+    @property
+    def raw_columns(self) -> list[str]:
+        """The names in the source of everything but the identifier and the structure."""
+        named = [c if isinstance(c, str) else c.source for t in self.parts.values() for c in t.columns.values()]
+        return list(dict.fromkeys(named))
+
+    @property
+    def resampled_by(self) -> str:
+        return "chemical_system"
+
+    @property
+    def described_by(self) -> str:
+        return "chemical_family"
+
+
+Dataset = Annotated[CompositionDataset | ImageDataset | CrystalDataset, Field(discriminator="kind")]

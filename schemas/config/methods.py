@@ -24,32 +24,72 @@ class Identity(Preprocessing):
 
 
 class Pca(Preprocessing):
-    """Principal components of a view."""
+    """Principal components of a view: of all rows, or of the training rows of `split`."""
 
     algorithm: Literal["pca"]
     n_components: int = Field(ge=1)
     standardise: bool = True
+    split: Name | None = None
     random_state: int = 0
 
 
-class Tsne(Preprocessing):
-    """A 2-D map by t-SNE, of the first `n_components` principal components where the view has more columns."""
+class FactorAnalysis(Model):
+    """Factors of a standardised view (a linear model with a noise variance for each column), of the training rows of
+    `split`."""
+
+    algorithm: Literal["factor_analysis"]
+    n_components: int = Field(ge=1)
+    split: Name
+    random_state: int = 0
+
+
+class Autoencoder(Model):
+    """A network that is trained to rebuild the standardised rows of a view from a narrow code, on the training rows of
+    `split`. `layers` are the widths down to the code, which the decoder mirrors: [32, 10] on 100 columns is
+    100-32-10-32-100. A linear one has no activation; a variational one a penalty `beta` on the divergence of its code
+    from N(0, I); a denoising one sees its input with noise of standard deviation `noise`. Training ends when the
+    error on the validation rows has not fallen for `patience` epochs."""
+
+    algorithm: Literal["autoencoder"]
+    kind: Literal["plain", "linear", "variational", "denoising"] = "plain"
+    layers: list[Annotated[int, Field(ge=1)]] = Field(default=[32, 10], min_length=1)
+    activation: Literal["relu", "gelu", "silu", "tanh"] = "relu"
+    beta: float = Field(default=0.1, ge=0)
+    noise: float = Field(default=0.1, ge=0)
+    split: Name
+    epochs: int = Field(default=300, ge=1)
+    batch_size: int = Field(default=256, ge=2)
+    learning_rate: float = Field(default=1e-3, gt=0)
+    patience: int = Field(default=30, ge=1)
+    mixed_precision: bool = False
+    random_state: int = 0
+
+
+class Map(Preprocessing):
+    """A 2-D map of the first `n_components` principal components of a view (of all columns where it has no more): of
+    all rows, or of `rows` drawn at random. With `shuffle` the values of each column change places first, which leaves
+    no structure at all: what the method draws then, it has made up."""
+
+    n_components: int = Field(default=50, ge=2)
+    rows: int | None = Field(default=None, ge=10)
+    shuffle: bool = False
+    random_state: int = 0
+
+
+class Tsne(Map):
+    """A map by t-SNE."""
 
     algorithm: Literal["tsne"]
     perplexity: float = Field(default=30.0, gt=1)
     init: Literal["pca", "random"] = "pca"
-    n_components: int = Field(default=50, ge=2)
-    random_state: int = 0
 
 
-class Umap(Preprocessing):
-    """A 2-D map by UMAP, of the first `n_components` principal components where the view has more columns."""
+class Umap(Map):
+    """A map by UMAP."""
 
     algorithm: Literal["umap"]
     n_neighbors: int = Field(default=15, ge=2)
     min_dist: float = Field(default=0.1, ge=0)
-    n_components: int = Field(default=50, ge=2)
-    random_state: int = 0
 
 
 class Stability(Model):
@@ -115,13 +155,109 @@ class Inspection(Model):
     random_state: int = 0
 
 
+class HoldOut(Model):
+    """One fold: shares of the groups of column `by` (of the rows without it) are kept for testing and for deciding when
+    a training ends."""
+
+    kind: Literal["holdout"]
+    by: Name | None = None
+    test: float = Field(default=0.2, gt=0, lt=1)
+    validation: float = Field(default=0.1, ge=0, lt=1)
+    random_state: int = 0
+
+
+class Folds(Model):
+    """Every row is tested once; rows that share a value of `by` together."""
+
+    kind: Literal["folds"]
+    by: Name | None = None
+    folds: int = Field(default=5, ge=2)
+    random_state: int = 0
+
+
+class LeaveOut(Model):
+    """A fold for each value of `by` that at least `least` rows have: tested on those, trained on all others but for a
+    share of the groups of `validation_by`, kept for calibration."""
+
+    kind: Literal["leave_out"]
+    by: Name
+    least: int = Field(default=300, ge=2)
+    validation: float = Field(default=0.0, ge=0, lt=1)
+    validation_by: Name | None = None
+    random_state: int = 0
+
+
+class Ordered(Model):
+    """One fold: trained on the rows with the smaller values of `by`, tested on the share with the larger ones."""
+
+    kind: Literal["ordered"]
+    by: Name
+    test: float = Field(default=0.25, gt=0, lt=1)
+
+
+class Extremes(Model):
+    """One fold: the `share` of rows with the most extreme values of `by` is withheld, and a share `ordinary` of the
+    others, among which they are to be found."""
+
+    kind: Literal["extremes"]
+    by: Name
+    share: float = Field(default=0.05, gt=0, lt=1)
+    end: Literal["high", "low"] = "high"
+    ordinary: float = Field(default=0.2, ge=0, lt=1)
+    random_state: int = 0
+
+
+Split = Annotated[HoldOut | Folds | LeaveOut | Ordered | Extremes, Field(discriminator="kind")]
+
+
+class Ridge(Model):
+    """Linear regression (for classes: of ±1) with a penalty, chosen inside the training rows."""
+
+    algorithm: Literal["ridge"]
+    alphas: list[Annotated[float, Field(gt=0)]] = Field(min_length=1)
+
+
+class KernelRidge(Model):
+    """Ridge in the space of a Gaussian kernel; `gammas` are in units of 1/(number of columns)."""
+
+    algorithm: Literal["kernel_ridge"]
+    alphas: list[Annotated[float, Field(gt=0)]] = Field(min_length=1)
+    gammas: list[Annotated[float, Field(gt=0)]] = Field(min_length=1)
+    max_rows: int = Field(default=3000, ge=10)
+
+
+class Mlp(Model):
+    """A multi-layer perceptron."""
+
+    algorithm: Literal["mlp"]
+    hidden: list[Annotated[int, Field(ge=1)]] = Field(min_length=1)
+    max_rows: int = Field(default=4000, ge=10)
+    max_iter: int = Field(default=100, ge=1)
+
+
+class Boosting(Model):
+    """Gradient-boosted trees on histograms."""
+
+    algorithm: Literal["boosting"]
+    max_iter: int = Field(default=150, ge=1)
+    learning_rates: list[Annotated[float, Field(gt=0)]] = Field(min_length=1)
+
+
+Head = Annotated[Ridge | KernelRidge | Mlp | Boosting, Field(discriminator="algorithm")]
+
+
 Clustering = Annotated[KMeans | Gmm | Agglomerative | Hdbscan, Field(discriminator="algorithm")]
 
 
 class Methods(Model):
-    """config/methods.yaml: every method once, by name. Representations are clustered; maps are only looked at."""
+    """config/methods.yaml: every method once, by name. Representations are clustered; maps are only looked at; heads
+    read a property out of representations, under splits."""
 
-    representations: dict[Name, Annotated[Identity | Pca, Field(discriminator="algorithm")]] = {}
+    splits: dict[Name, Split] = {}
+    representations: dict[
+        Name, Annotated[Identity | Pca | FactorAnalysis | Autoencoder, Field(discriminator="algorithm")]
+    ] = {}
     maps: dict[Name, Annotated[Tsne | Umap, Field(discriminator="algorithm")]] = {}
     clusterings: dict[Name, Clustering] = {}
     inspections: dict[Name, Inspection] = {}
+    heads: dict[Name, Head] = {}

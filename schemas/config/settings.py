@@ -23,6 +23,7 @@ class Runtime(Model):
     seed: int = 0
     blas_threads: int = Field(default=2, ge=1)
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    shards: int = Field(default=4, ge=1)  # how many jobs share the work on the crystals of a dataset
 
 
 class SampleTable(Model):
@@ -48,8 +49,18 @@ class SampleNetwork(Model):
     seed: int = 0
 
 
+class SampleCrystals(Model):
+    """The files of the Materials Project snapshot, filled with decorated structure types."""
+
+    generator: Literal["crystals"]
+    rows: int = Field(default=400, ge=60, le=4000)
+    seed: int = 0
+
+
 # A source replaced by generated files of the same format.
-SampleSource = Annotated[SampleTable | SampleMicrographs | SampleNetwork, Field(discriminator="generator")]
+SampleSource = Annotated[
+    SampleTable | SampleMicrographs | SampleNetwork | SampleCrystals, Field(discriminator="generator")
+]
 
 
 class Settings(Model):

@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StrictBool, StrictFloat, StringConstraints, field_validator, model_validator
 
-from schemas.config.base import CLAIM_ID, Model, Name
-from schemas.config.datasets import CompositionDataset, ImageDataset
-from schemas.config.views import JoinedView
+from schemas.config.base import CLAIM_ID, SPACE, Model, Name
+from schemas.config.datasets import CompositionDataset, CrystalDataset, ImageDataset
+from schemas.config.views import JoinedView, SelectedView
 
 
 class NamedCompositionDataset(CompositionDataset):
@@ -19,11 +19,22 @@ class NamedImageDataset(ImageDataset):
     name: Name
 
 
-NamedDataset = Annotated[NamedCompositionDataset | NamedImageDataset, Field(discriminator="kind")]
+class NamedCrystalDataset(CrystalDataset):
+    name: Name
+
+
+NamedDataset = Annotated[NamedCompositionDataset | NamedImageDataset | NamedCrystalDataset, Field(discriminator="kind")]
 
 
 class NamedJoinedView(JoinedView):
     name: Name
+
+
+class NamedSelectedView(SelectedView):
+    name: Name
+
+
+NamedView = Annotated[NamedJoinedView | NamedSelectedView, Field(discriminator="kind")]
 
 
 class Use(Model):
@@ -45,6 +56,135 @@ class Evaluation(Model):
     conditions: list[Name] = []
 
 
+class Target(Model):
+    """What a probe predicts: `sql`, an expression over the columns of the dataset, a number or (for classes) a flag, of
+    the rows `where` another one holds. Rows for which it is empty are left out, and counted."""
+
+    sql: str
+    where: str | None = None
+    unit: str = "1"
+    description: str = ""
+
+
+class Trial(Model):
+    """Heads under one split; on all inputs and targets of the study, or on those named."""
+
+    split: Name
+    heads: list[Name] = Field(min_length=1)
+    inputs: list[Name] = []
+    targets: list[Name] = []
+
+
+class Probing(Model):
+    """What can be read out of which inputs. An input is one or more spaces, each `view/representation`, side by side;
+    everything in it is fitted again on the training rows of each fold. Intervals are drawn over the values of
+    `resampled_by`; `compare` names pairs of inputs whose difference is measured on the same rows; `families` is the
+    column by which it is said where an input helps."""
+
+    targets: dict[Name, Target] = Field(min_length=1)
+    inputs: dict[Name, list[Annotated[str, StringConstraints(pattern=SPACE)]]] = Field(min_length=1)
+    trials: list[Trial] = Field(min_length=1)
+    resampled_by: Name = "chemical_system"
+    families: Name | None = None
+    compare: list[tuple[Name, Name]] = []
+    draws: int = Field(default=500, ge=20)
+    random_state: int = 0
+
+
+class BottleneckTest(Model):
+    """How much survives a code of each of `widths`, on real rows and on rows whose columns are shuffled one by one."""
+
+    view: Name
+    encoder: Name
+    widths: list[Annotated[int, Field(ge=1)]] = Field(min_length=3)
+    targets: list[Name] = []
+
+
+class ManifoldTest(Model):
+    """How far what encoders make of random codes, and of codes between two materials, lies from any real material."""
+
+    view: Name
+    encoders: list[Name] = Field(min_length=1)
+    samples: int = Field(default=1000, ge=10)
+    lines: int = Field(default=200, ge=5)
+
+
+class NeighbourhoodTest(Model):
+    """Whether neighbours stay neighbours, and share a class of `labels`, in spaces `view/representation`."""
+
+    spaces: list[Annotated[str, StringConstraints(pattern=SPACE)]] = Field(min_length=1)
+    labels: list[Name] = []
+    k: int = Field(default=10, ge=1)
+    rows: int = Field(default=4000, ge=50)
+
+
+class UncertaintyTest(Model):
+    """Conformal intervals at `level`, calibrated on validation rows of each fold of `split` (which leaves groups out),
+    inside and outside of the groups that the head was trained on; and what goes with its errors."""
+
+    target: Name
+    inputs: list[Name] = Field(min_length=1)
+    head: Name
+    split: Name
+    level: float = Field(default=0.9, gt=0, lt=1)
+
+
+class ActiveLearningTest(Model):
+    """Labels asked for in steps of `batch`, by uncertainty, by novelty and at random, in spaces `view/representation`
+    whose training rows are the pool and whose test rows the judge."""
+
+    target: Name
+    spaces: list[Annotated[str, StringConstraints(pattern=SPACE)]] = Field(min_length=1)
+    split: Name
+    start: int = Field(default=100, ge=10)
+    batch: int = Field(default=50, ge=1)
+    rounds: int = Field(default=8, ge=1)
+    seeds: int = Field(default=5, ge=2)
+
+
+class AuditTest(Model):
+    """How an embedding can fail, each failure measured on the data and on data in which it is planted: a shortcut (the
+    code carries the place in the file), families that were never seen (`families`), polymorphs that become one, a
+    code that tells two sources apart (`sources`, two flags; rows matched by `matched_by`), drift over `over`."""
+
+    view: Name
+    encoder: Name
+    families: Name | None = None
+    least: int = Field(default=300, ge=20)
+    sources: tuple[Name, Name] | None = None
+    matched_by: list[Name] = []
+    over: Name | None = None
+    stability: str | None = None  # expression: which polymorphs count as stable
+
+
+class TransferTest(Model):
+    """Whether an encoder trained on the unlabelled compositions of dataset `source` helps where labels are few: heads
+    on its frozen code against the same on the descriptors, on principal components and on the code of an encoder
+    trained on the study's own rows, for `sizes` labelled entities (groups of `group`)."""
+
+    source: Name
+    view: Name
+    encoder: Name
+    columns: list[Name] = []
+    group: Name
+    heads: list[Name] = Field(min_length=1)
+    targets: list[Name] = Field(min_length=1)
+    sizes: list[Annotated[int, Field(ge=5)]] = Field(min_length=1)
+    seeds: int = Field(default=10, ge=2)
+
+
+class Tests(Model):
+    """What a representation is put through."""
+
+    bottleneck: BottleneckTest | None = None
+    manifold: ManifoldTest | None = None
+    neighbourhood: NeighbourhoodTest | None = None
+    uncertainty: UncertaintyTest | None = None
+    active_learning: ActiveLearningTest | None = None
+    audit: AuditTest | None = None
+    transfer: TransferTest | None = None
+
+
 FIGURE_KEYS = {
     "cluster_sweep": ("clustering",),
     "cluster_map": ("clustering",),
@@ -63,6 +203,18 @@ FIGURE_KEYS = {
     "image_examples": (),
     "exemplars": ("clustering",),
     "outliers": ("clustering",),
+    "training_curves": (),
+    "reconstruction_parity": (),
+    "width_sweep": (),
+    "manifold_holes": (),
+    "latent_map": ("property",),
+    "probe_leaderboard": ("split", "target"),
+    "family_benefit": ("split", "target", "compare"),
+    "split_comparison": ("target", "head"),
+    "neighbourhoods": (),
+    "coverage": (),
+    "learning_curves": ("test",),
+    "failure_modes": (),
 }
 
 
@@ -84,6 +236,11 @@ class Figure(Model):
     quantile: float = Field(default=1.0, gt=0, le=1)
     min_rows: int = Field(default=20, ge=1)
     images: int = Field(default=6, ge=1, le=12)
+    target: Name | None = None
+    split: Name | None = None
+    head: Name | None = None
+    compare: tuple[Name, Name] | None = None
+    test: Literal["transfer", "active_learning"] | None = None
     caption: str = ""
 
     @model_validator(mode="after")
@@ -94,8 +251,8 @@ class Figure(Model):
         return self
 
 
-class StudyTable(Model):
-    """One table of a study: clusters ranked by the median of a property, with the window of a second one."""
+class ClusterRanking(Model):
+    """Clusters ranked by the median of a property, with the window of a second one."""
 
     name: Name
     kind: Literal["cluster_ranking"]
@@ -103,6 +260,20 @@ class StudyTable(Model):
     rank_by: Name
     window: Name | None = None
     caption: str = ""
+
+
+class FamilyBenefit(Model):
+    """In which families of entities, and for which targets, one input of the probes serves better than another."""
+
+    name: Name
+    kind: Literal["family_benefit"]
+    split: Name
+    compare: tuple[Name, Name]
+    caption: str = ""
+
+
+# One table of a study.
+StudyTable = Annotated[ClusterRanking | FamilyBenefit, Field(discriminator="kind")]
 
 
 class Claim(Model):
@@ -129,12 +300,14 @@ class Study(Model):
     description: str = ""
     cites: str = ""
     dataset: Name | NamedDataset
-    views: list[Name | NamedJoinedView] = Field(min_length=1)
+    views: list[Name | NamedView] = Field(min_length=1)
     representations: list[Name | Use] = Field(min_length=1)
     maps: list[Name | Use] = []
     clusterings: list[Name | Use] = []
     evaluation: Evaluation = Evaluation()
     inspections: list[Name | Use] = []
+    probing: Probing | None = None
+    tests: Tests = Tests()
     figures: list[Figure] = []
     tables: list[StudyTable] = []
     claims: list[Claim] = []

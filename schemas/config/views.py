@@ -38,6 +38,34 @@ class JoinedView(Model):
     description: str = ""
 
 
+class GeometryView(Model):
+    """Symmetry, packing, Voronoi neighbourhoods (Ward et al. 2017) and the radial distribution function up to `cutoff`
+    (Å) in bins of `bin_size` of each ordered crystal. Crystals that take longer than `seconds_per_crystal` are left
+    out, with those that have no geometry (partial occupancy); more than `max_failure_share` of them stop the run."""
+
+    kind: Literal["crystal"]
+    features: Literal["geometry"]
+    table: Literal["magpie"] = "magpie"
+    cutoff: float = Field(default=10.0, gt=0)
+    bin_size: float = Field(default=0.5, gt=0)
+    seconds_per_crystal: float = Field(default=10.0, gt=0)
+    max_failure_share: float = Field(default=0.01, ge=0, le=1)
+    description: str = ""
+
+
+class SelectedView(Model):
+    """`n_features` columns of other views, chosen on the training rows of `split` alone and without any target:
+    constants and columns that repeat an earlier one (|ρ| > `max_correlation`) are left out, the rest are taken in the
+    order in which they add most to what is explained (pivoted Cholesky factors of the correlation matrix)."""
+
+    kind: Literal["selected"]
+    of: list[Name] = Field(min_length=1)
+    n_features: int = Field(ge=2)
+    max_correlation: float = Field(default=0.95, gt=0, le=1)
+    split: Name
+    description: str = ""
+
+
 class PixelsView(Model):
     """Every pixel standardised over the images, then principal components of all pixels. `size` (width, height)
     resizes the images first, which is needed where they differ in size."""
@@ -76,4 +104,4 @@ class StageView(Model):
 NETWORK_STAGES = {"resnet18": 4}
 CompositionView = Annotated[ElementFractionsView | ElementStatisticsView, Field(discriminator="features")]
 ImageView = Annotated[PixelsView | NetworkView, Field(discriminator="features")]
-View = Annotated[CompositionView | ImageView | JoinedView, Field(discriminator="kind")]
+View = Annotated[CompositionView | ImageView | GeometryView | SelectedView | JoinedView, Field(discriminator="kind")]

@@ -1,17 +1,21 @@
-"""Represent one view of a dataset: as it is, by its principal components, or as a map."""
+"""Represent one view of a dataset: as it is, by principal components or factors, or as a map."""
 
 from matlas.jobs import run
 from matlas.metrics import metrics_frame
 from matlas.represent import fit
 from matlas.retrieval import join_views
-from matlas.tables import table_info, write_table
+from matlas.tables import read_table, table_info, write_table
+from matlas.trained import train_on
 from schemas.tables.analysis import LOADINGS, METRICS, representation_schema
 
 
 def main(job):
     key = table_info(job.input.dataset).key_field
     features = join_views(job.input.dataset, job.input.views, columns=job.params.columns).set_index(key.name)
-    made = fit(features.to_numpy(), **job.params.spec)
+    if job.params.spec.get("split"):
+        _, made, _ = train_on(features, read_table(job.input.split[0]), job.params.spec)
+    else:
+        made = fit(features.to_numpy(), **job.params.spec)
     space, name = dict(job.wildcards.items()), job.wildcards.representation
     about = {"lineage": job.lineage, "attributes": space}
     schema = representation_schema(name, key, made.scores.shape[1], rebuilt=made.reconstruction_error is not None)

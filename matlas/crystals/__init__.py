@@ -1,0 +1,1 @@
+"""Crystals: how they are read, checked, described and held in arrays."""

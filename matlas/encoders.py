@@ -1,0 +1,200 @@
+"""Encoders of tables with one interface, from the simplest to networks: fitted on some rows, applied to others."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.decomposition import PCA, FactorAnalysis
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.validation import check_is_fitted
+
+from matlas.errors import ConfigError, DataError, nearest
+from matlas.represent import finite_matrix
+
+_ROWS_AT_ONCE = 8192  # rows rebuilt at a time, so that wide tables are not held twice
+
+
+class Encoder(TransformerMixin, BaseEstimator):
+    """Rows (n, p) to codes (n, d) and back; for scikit-learn's clone and Pipeline.
+
+    Rows are prepared with what the training rows gave: divided by their own length where `normalise` is set, then
+    each column by mean and standard deviation of the training rows where `standardise` is (a constant column is only
+    shifted). mean_, scale_ : (p,) of that; n_features_in_ : p; code_width_ : d.
+    A subclass has `_fit(prepared)`, `_encode(prepared)` and `_decode(codes)`.
+    All raise DataError for NaN, infinity or another number of columns, and scikit-learn's NotFittedError before `fit`.
+    """
+
+    normalise = False
+    standardise = True
+
+    def fit(self, X, y=None, *, validation=None, groups=None):
+        """Learn from rows X (n, p), n at least 2. y, validation and groups are ignored here."""
+        self._fit(self._learn_scale(self._rows(training_matrix(X))))
+        return self
+
+    def transform(self, X) -> np.ndarray:
+        """Codes (n, d) of rows (n, p)."""
+        return self._encode(self._prepared(X))
+
+    def inverse_transform(self, Z) -> np.ndarray:
+        """Rows (n, p) that codes (n, d) stand for, in units of X (of its rows at unit length where `normalise`)."""
+        check_is_fitted(self)
+        codes = self._of_width(finite_matrix(Z, "codes"), self.code_width_, "codes")
+        return self._decode(codes) * self.scale_ + self.mean_
+
+    def reconstruction_error(self, X) -> np.ndarray:
+        """(n,) mean over columns of the squared difference between prepared rows and what their codes stand for."""
+        rows = self._prepared(X)
+        error = np.empty(len(rows))
+        for start in range(0, len(rows), _ROWS_AT_ONCE):
+            part = rows[start : start + _ROWS_AT_ONCE]
+            error[start : start + _ROWS_AT_ONCE] = ((part - self._decode(self._encode(part))) ** 2).mean(axis=1)
+        return error
+
+    def score(self, X, y=None) -> float:
+        """Minus the mean reconstruction error: larger is better."""
+        return -float(self.reconstruction_error(X).mean())
+
+    def _learn_scale(self, rows: np.ndarray) -> np.ndarray:
+        """Mean and scale from training rows (n, p); returns the rows prepared with them."""
+        self.n_features_in_ = rows.shape[1]
+        self.mean_, self.scale_ = np.zeros(rows.shape[1]), np.ones(rows.shape[1])
+        if self.standardise:
+            scaler = StandardScaler().fit(rows)
+            self.mean_, self.scale_ = scaler.mean_, scaler.scale_
+        return (rows - self.mean_) / self.scale_
+
+    def _prepared(self, X) -> np.ndarray:
+        check_is_fitted(self)
+        rows = self._of_width(finite_matrix(X, "features"), self.n_features_in_, "features")
+        return (self._rows(rows) - self.mean_) / self.scale_
+
+    def _rows(self, matrix: np.ndarray) -> np.ndarray:
+        """Rows at unit length where `normalise` asks for it."""
+        if not self.normalise:
+            return matrix
+        lengths = np.linalg.norm(matrix, axis=1)
+        if not lengths.all():
+            raise DataError(
+                "rows of zeros have no direction", expected="rows that are not zero",
+                found=f"{int((lengths == 0).sum())} of {len(matrix)}", do="use an encoder without normalise",
+            )  # fmt: skip
+        return matrix / lengths[:, None]
+
+    @staticmethod
+    def _of_width(matrix: np.ndarray, width: int, what: str) -> np.ndarray:
+        if matrix.shape[1] != width:
+            raise DataError(f"{what} have another number of columns", expected=width, found=matrix.shape[1])
+        return matrix
+
+
+class Unchanged(Encoder):
+    """The prepared rows are their own code."""
+
+    def __init__(self, normalise=False, standardise=True):
+        self.normalise, self.standardise = normalise, standardise
+
+    def _fit(self, prepared: np.ndarray) -> None:
+        self.code_width_ = prepared.shape[1]
+
+    def _encode(self, prepared: np.ndarray) -> np.ndarray:
+        return prepared
+
+    def _decode(self, codes: np.ndarray) -> np.ndarray:
+        return codes
+
+
+class PrincipalComponents(Encoder):
+    """Codes are scores on the first principal components of the training rows, as `represent.pca` gives them: the
+    sign of each component makes its largest loading positive. loadings_ : (d, p). Source: Pearson 1901."""
+
+    def __init__(self, n_components, standardise=True, random_state=0, normalise=False):
+        self.n_components, self.standardise, self.normalise = n_components, standardise, normalise
+        self.random_state = random_state
+
+    def _fit(self, prepared: np.ndarray) -> None:
+        _fits(self.n_components, prepared)
+        model = PCA(self.n_components, random_state=self.random_state).fit(prepared)
+        signs = np.sign(model.components_[np.arange(len(model.components_)), np.abs(model.components_).argmax(axis=1)])
+        self.loadings_, self.centre_ = model.components_ * signs[:, None], model.mean_
+        self.code_width_ = self.n_components
+
+    def _encode(self, prepared: np.ndarray) -> np.ndarray:
+        return (prepared - self.centre_) @ self.loadings_.T
+
+    def _decode(self, codes: np.ndarray) -> np.ndarray:
+        return codes @ self.loadings_ + self.centre_
+
+
+class Factors(Encoder):
+    """Codes are posterior means of the factors of x = W f + mean + noise, with a noise variance for each column;
+    they stand for W f + mean. Source: Barber 2012, algorithm 21.1; scikit-learn's FactorAnalysis."""
+
+    def __init__(self, n_components, standardise=True, random_state=0, normalise=False):
+        self.n_components, self.standardise, self.normalise = n_components, standardise, normalise
+        self.random_state = random_state
+
+    def _fit(self, prepared: np.ndarray) -> None:
+        _fits(self.n_components, prepared)
+        self.model_ = FactorAnalysis(self.n_components, random_state=self.random_state).fit(prepared)
+        self.code_width_ = self.n_components
+
+    def _encode(self, prepared: np.ndarray) -> np.ndarray:
+        return self.model_.transform(prepared)
+
+    def _decode(self, codes: np.ndarray) -> np.ndarray:
+        return codes @ self.model_.components_ + self.model_.mean_
+
+
+def encoder_of(spec: Mapping[str, Any]) -> Encoder:
+    """The encoder, not fitted, that a representation of config/methods.yaml describes.
+
+    spec : "algorithm" (a name in ALGORITHMS) and the encoder's parameters; "split" is for the caller and ignored.
+    Raises ConfigError for an unknown algorithm or parameter, and for one that is missing.
+    """
+    algorithm = spec.get("algorithm")
+    if algorithm not in ALGORITHMS:
+        raise ConfigError(
+            "no encoder has this algorithm", expected=nearest(str(algorithm), ALGORITHMS), found=repr(algorithm)
+        )
+    if algorithm == "autoencoder":
+        from matlas.autoencoders.estimator import Autoencoder  # imports torch, which takes seconds
+
+        kind = Autoencoder
+    else:
+        kind = _WITHOUT_TORCH[algorithm]
+    given = {name: value for name, value in spec.items() if name not in ("algorithm", "split")}
+    known = inspect.signature(kind).parameters
+    for name in given:
+        if name not in known:
+            raise ConfigError(f"{algorithm} has no parameter {name!r}", expected=nearest(name, known))
+    missing = [n for n, parameter in known.items() if parameter.default is parameter.empty and n not in given]
+    if missing:
+        raise ConfigError(f"{algorithm} lacks a parameter", expected=missing[0])
+    return kind(**given)
+
+
+def training_matrix(X) -> np.ndarray:
+    """X as a float64 matrix of at least 2 rows and a column. Raises DataError otherwise, and for NaN or infinity."""
+    matrix = finite_matrix(X, "features")
+    if len(matrix) < 2 or not matrix.shape[1]:
+        found = f"{matrix.shape[0]} x {matrix.shape[1]}"
+        raise DataError("too little to learn from", expected="at least 2 rows and 1 column", found=found)
+    return matrix
+
+
+def _fits(n_components: int, matrix: np.ndarray) -> None:
+    if not 1 <= n_components <= min(matrix.shape):
+        raise DataError(
+            "the number of components does not fit the features",
+            expected=f"1 to {min(matrix.shape)} for {matrix.shape[0]} rows and {matrix.shape[1]} columns",
+            found=n_components, do="ask for fewer components",
+        )  # fmt: skip
+
+
+_WITHOUT_TORCH = {"identity": Unchanged, "pca": PrincipalComponents, "factor_analysis": Factors}
+ALGORITHMS = (*_WITHOUT_TORCH, "autoencoder")

@@ -1,0 +1,27 @@
+"""Put the parsed shares of a dataset of crystals together, one row a crystal; refuse bad rows with a reason."""
+
+from pathlib import Path
+
+from matlas.clean.crystal_tables import raw_crystals
+from matlas.clean.crystals import Parsed, clean_crystals
+from matlas.jobs import run
+from matlas.tables import read_table, write_table
+from schemas.config.datasets import CrystalDataset
+from schemas.tables.dataset import REJECTS, crystal_key, dataset_schema, sites_schema
+
+
+def main(job):
+    name, dataset = job.wildcards.dataset, CrystalDataset(**job.params.spec)
+    raw, refused = raw_crystals(dataset, {Path(path).name: Path(path) for path in job.input.raw})
+    shares = zip(job.input.crystals, job.input.sites, job.input.rejects, strict=True)
+    parsed = [Parsed(*map(read_table, share)) for share in shares]
+    clean, sites, rejects = clean_crystals(raw, refused, parsed, dataset, name)
+    origin = {"provider": dataset.provider, "release": dataset.release, "retrieved": dataset.retrieved}
+    about = {"lineage": job.lineage, "attributes": {"dataset": name, **origin}}
+    write_table(rejects, job.output.rejects, REJECTS, **about)
+    write_table(sites, job.output.sites, sites_schema(name, crystal_key(dataset)), **about)
+    write_table(clean, job.output.clean, dataset_schema(name, dataset), **about)
+
+
+if __name__ == "__main__":
+    run(main, snakemake)

@@ -1,0 +1,25 @@
+"""Measure how much of a view survives a code of each width."""
+
+from matlas.evaluate.bottleneck import bottleneck
+from matlas.evaluate.records import tests_frame
+from matlas.jobs import run
+from matlas.probe.targets import target_values
+from matlas.retrieval import join_views
+from matlas.tables import read_keyed, read_table, table_info, write_table
+from schemas.tables.learning import TESTS
+
+
+def main(job):
+    study, params, dataset = job.wildcards.study, job.params, job.input.dataset
+    features = join_views(dataset, job.input.views).set_index(table_info(dataset).key_field.name)
+    records = bottleneck(
+        features, read_table(job.input.split[0]), read_keyed(dataset)[1], params.encoder, params.test,
+        *target_values(dataset, params.targets), resampled_by=params.resampled_by, seed=params.runtime["seed"],
+        device=params.runtime["device"],
+    )  # fmt: skip
+    table = tests_frame(study, table_info(dataset).name, records)
+    write_table(table, job.output[0], TESTS, lineage=job.lineage, attributes={"study": study})
+
+
+if __name__ == "__main__":
+    run(main, snakemake)
