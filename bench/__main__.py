@@ -11,7 +11,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from bench import cluster, composition, embedding, million, pixels
+from bench import cluster, composition, crystal, embedding, million, pixels, training
 from matlas.files import atomic_path
 from matlas.lineage import versions
 
@@ -23,7 +23,7 @@ def main() -> int:
     found = ", ".join(f"{name} {version}" for name, version in versions().items())
     console.print(f"{os.cpu_count()} cores, {platform.machine()}; {found}")
     missed = 0
-    for module in (composition, cluster, embedding, million, pixels):
+    for module in (composition, crystal, cluster, embedding, training, million, pixels):
         name = module.__name__.split(".")[-1]
         console.print(f"[bold]{name}[/bold] …")
         rows = pd.DataFrame(module.run())

@@ -18,7 +18,6 @@ import pyarrow.parquet as pq
 from matlas.errors import DataError
 from matlas.tables import SHOWN_FAILURES, TableInfo, read_table, table_info
 
-
 log = logging.getLogger(__name__)
 
 

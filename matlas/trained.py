@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
+from scipy.linalg import subspace_angles
 
 from matlas.autoencoders.collapse import collapse_report
-from matlas.encoders import Encoder, encoder_of
+from matlas.encoders import Encoder, PrincipalComponents, encoder_of
 from matlas.errors import DataError
 from matlas.probe.selection import DescriptorSelector
 from matlas.probe.splits import PARTS, TEST, TRAIN, VALIDATION
@@ -51,7 +52,10 @@ def train_on(
             records.append({"metric": "reconstruction_error", "value": value, "seed": seed, "split": name})
             records.append({"metric": "entities", "value": float(rows.sum()), "seed": seed, "split": name})
     if hasattr(encoder, "active_units_"):  # a network may leave parts of its code unused
-        records += _collapse_records(collapse_report(encoder, matrix[(part == TRAIN).to_numpy()]), seed)
+        train = matrix[(part == TRAIN).to_numpy()]
+        records += _collapse_records(collapse_report(encoder, train), seed)
+        if spec["kind"] == "linear":
+            records.append({"metric": "angle_to_pca", "value": angle_to_pca(encoder, train), "seed": seed})
     made = Representation(encoder.transform(matrix), records, getattr(encoder, "loadings_", None), error)
     return encoder, made, part
 
@@ -87,6 +91,16 @@ def encode_folds(
         progress.reached(len(tables))
     progress.finished()
     return pd.concat(tables, ignore_index=True)
+
+
+def angle_to_pca(encoder: Encoder, rows: np.ndarray) -> float:
+    """Largest principal angle in degrees between what a linear encoder can rebuild and the span of as many principal
+    components of its training rows (n, p) (Björck & Golub 1973, doi:10.2307/2005662): 0 for the same subspace."""
+    width = encoder.code_width_
+    rebuilt = encoder.inverse_transform(np.vstack([np.zeros(width), np.eye(width)]))
+    directions = (rebuilt[1:] - rebuilt[0]) / encoder.scale_
+    components = PrincipalComponents(width).fit(rows).loadings_
+    return float(np.degrees(subspace_angles(directions.T, components.T).max()))
 
 
 def rebuilt_sample(

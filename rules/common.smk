@@ -214,6 +214,8 @@ def splits_of(study):
     named += [split_of(r) for _, r in ATLAS.spaces_of(study)]
     if definition.probing:
         named += [trial.split for trial in definition.probing.trials]
+    if definition.tests.active_learning:
+        named.append(definition.tests.active_learning.split)
     return sorted(set(filter(None, named)))
 
 
@@ -225,7 +227,9 @@ def models_of(study):
     folders = [
         f"<results>/models/{dataset}/{v}/{r}" for v, r in ATLAS.spaces_of(study) if r in NETWORKS
     ]
-    return [f"{folder}/{file}" for folder in folders for file in ("weights.safetensors", "model.json")]
+    return [
+        f"{folder}/{file}" for folder in folders for file in ("weights.safetensors", "model.json")
+    ]
 
 
 def evaluations_of(study):
@@ -292,6 +296,19 @@ def restrictions_of(study):
     ]
     weights = {v: about_source(network.weights) for v, network in stored if network}
     return {v: f"{about['title']}; licence {about['licence']}" for v, about in weights.items()}
+
+
+def definitions_of(study):
+    """What figures must say of a study's targets, splits, encoders and tests, and its tables don't hold."""
+    definition = ATLAS.studies[study]
+    probing = definition.probing
+    spaces = [] if ATLAS.skipped(study) else ATLAS.spaces_of(study)
+    return {
+        "targets": {n: spec(t) for n, t in probing.targets.items()} if probing else {},
+        "splits": {s: spec(ATLAS.methods.splits[s]) for s in splits_of(study)},
+        "trained_on": {r: split_of(r) for _, r in spaces if split_of(r)},
+        "tests": spec(definition.tests),
+    }
 
 
 def claims_of(study):

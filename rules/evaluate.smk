@@ -170,6 +170,7 @@ rule sample_manifold:
         gpu=1,
     params:
         test=lambda w: spec(test_of(w.study, "manifold")),
+        resampled_by=lambda w: ATLAS.datasets[ATLAS.dataset_of(w.study)].resampled_by,
         runtime=spec(ATLAS.settings.runtime),
         code=code_of("evaluate/sample_manifold.py"),
     message:
@@ -201,6 +202,11 @@ rule measure_neighbourhoods:
         runtime=60,
     params:
         test=lambda w: spec(test_of(w.study, "neighbourhood")),
+        views=lambda w: {
+            v: {"stored": ATLAS.stored_views(v), "columns": getattr(ATLAS.views[v], "columns", [])}
+            for v in sorted({s.split("/")[0] for s in test_of(w.study, "neighbourhood").spaces})
+        },
+        resampled_by=lambda w: ATLAS.datasets[ATLAS.dataset_of(w.study)].resampled_by,
         seed=ATLAS.settings.runtime.seed,
         code=code_of("evaluate/measure_neighbourhoods.py"),
     message:
@@ -265,7 +271,7 @@ rule learn_actively:
         "<logs>/evaluate/active_learning/{study}.log",
     benchmark:
         "<benchmarks>/evaluate/active_learning/{study}.tsv"
-    threads: 1
+    threads: ATLAS.settings.runtime.blas_threads
     resources:
         mem_mb=2000,
         runtime=60,
@@ -299,6 +305,7 @@ rule audit_embedding:
     params:
         test=lambda w: spec(test_of(w.study, "audit")),
         encoder=lambda w: spec(REPRESENTATIONS[test_of(w.study, "audit").encoder]),
+        resampled_by=lambda w: ATLAS.datasets[ATLAS.dataset_of(w.study)].resampled_by,
         runtime=spec(ATLAS.settings.runtime),
         code=code_of("evaluate/audit_embedding.py"),
     message:

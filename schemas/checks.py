@@ -30,6 +30,9 @@ def check_dataset(name: str, dataset: Dataset, sources: Mapping[str, Source], wh
         for table, definition in tables.items():
             for file in definition.files:
                 known(file, files, f"file of source {dataset.source}", f"{where}: tables: {table}: files")
+            if not definition.files and dataset.file is None and len(files) > 1:
+                what, place = "which files of the source?", f"{where}: tables: {table}: files"
+                raise ConfigError(what, where=place, expected=f"some of {sorted(files)}")
         if dataset.file is None and len(files) > 1 and not tables:
             raise ConfigError("which file of the source?", where=f"{where}: file", expected=f"one of {sorted(files)}")
         if dataset.file is not None:
@@ -82,8 +85,8 @@ def check_view(view: object, views: Mapping, sources: Mapping[str, Source], meth
         for part in view.of:
             known(part, views, "view", f"{where}: of")
             if isinstance(views[part], JoinedView | SelectedView):
-                what = f"a {view.kind} view can't be made of another"
-                raise ConfigError(what, where=f"{where}: of", found=f"{part!r}, a {views[part].kind} view")
+                what = f"a {view.kind} view can't be made of a {views[part].kind} view"
+                raise ConfigError(what, where=f"{where}: of", found=repr(part), do="name the views that it is made of")
     if isinstance(view, SelectedView):
         known(view.split, methods.splits, "split", f"{where}: split")
     if isinstance(view, NetworkView):
@@ -162,7 +165,8 @@ def _check_uses(items: list[str | Use], key: str, study: Study, methods: Methods
     for use in uses(items):
         for other in Methods.model_fields:
             if other != key and use.name in getattr(methods, other):
-                raise ConfigError(f"{use.name!r} is one of the {other}", where=where, do=f"name it under {other}")
+                place = "in the trials of `probing`" if other in ("splits", "heads") else f"under {other}"
+                raise ConfigError(f"{use.name!r} is one of the {other}", where=where, do=f"name it {place}")
         known(use.name, getattr(methods, key), key.removesuffix("s"), where)
         for view in use.views:
             known(view, names_of(study.views), "view of this study", f"{where}: {use.name}: views")
@@ -196,7 +200,8 @@ def _check_item(item: object, study: Study, fields: Mapping[str, Field], of_data
     for key in ("property", "against", "rank_by", "window", "properties", "log"):
         for column in _listed(getattr(item, key, None)):
             known(column, fields, of_dataset, f"{where}: {key}")
-            _has_dtype(fields[column], ("float64", "int64"), f"{where}: {key}", "be drawn")
+            if getattr(item, "kind", None) != "latent_map":  # which colours classes too
+                _has_dtype(fields[column], ("float64", "int64"), f"{where}: {key}", "be drawn")
 
 
 def _has_what_it_shows(figure: Figure, study: Study, dataset: Dataset, where: str) -> None:

@@ -174,7 +174,7 @@ _ALL = (
           "it explain", minimum=0.0, maximum=1.0 + 1e-9, nullable=True),
     Field("epoch", "int64", "1", "Passes over the training rows so far", minimum=1),
     Field("train_loss", "float64", "1", "Mean loss over the batches of the epoch"),
-    Field("validation_loss", "float64", "1", "Mean squared error of the validation rows, in standardised units",
+    Field("validation_loss", "float64", "1", "Loss of the validation rows: of a variational encoder with its penalty",
           minimum=0.0),
     Field("learning_rate", "float64", "1", "Learning rate of the epoch", minimum=0.0),
     Field("rebuilt", "float64", "1", "The value that the encoder rebuilds from the code"),

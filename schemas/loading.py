@@ -133,16 +133,13 @@ def _own_files_are_there(dataset: Dataset, where: str, root: Path) -> None:
             "a path with a bracket that Snakemake takes for its own", where=f"{where}.path", found=dataset.path,
             do="rename the folder or file, without { } < >",
         )  # fmt: skip
-    found = dataset.path is None or (root / dataset.path).is_file()
-    if isinstance(dataset, CrystalDataset):
-        found = found or (root / dataset.path).is_dir()
-    if isinstance(dataset, ImageDataset):
-        if not found and not (root / dataset.path).is_dir():
-            raise _missing("folder or file of the dataset", f"{where}.path", dataset.path)
-        if isinstance(dataset.labels, TableLabels) and not (root / dataset.labels.path).is_file():
-            raise _missing("table of labels", f"{where}.labels.path", dataset.labels.path)
-    elif not found:
-        raise _missing("file of the dataset", f"{where}.path", dataset.path)
+    in_folder = isinstance(dataset, ImageDataset | CrystalDataset)
+    found = dataset.path is None or (root / dataset.path).is_file() or (in_folder and (root / dataset.path).is_dir())
+    if not found:
+        raise _missing(f"{'folder or ' if in_folder else ''}file of the dataset", f"{where}.path", dataset.path)
+    labels = getattr(dataset, "labels", None)
+    if isinstance(labels, TableLabels) and not (root / labels.path).is_file():
+        raise _missing("table of labels", f"{where}.labels.path", labels.path)
 
 
 def _missing(what: str, where: str, path: str) -> ConfigError:

@@ -7,7 +7,8 @@ import json
 import logging
 import math
 import time
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
@@ -28,6 +29,7 @@ from matlas.threads import Progress
 log = logging.getLogger(__name__)
 
 CHECKPOINT_EVERY_S = 60.0
+_LARGE = 1_000_000  # parameters from which several threads are faster than one
 _EVALUATED_AT_ONCE = 16_384  # held-out rows; bounds memory
 _ORDER, _DRAWS, _HELD_OUT_DRAWS = range(3)  # streams of random numbers
 
@@ -83,24 +85,27 @@ def train(
         run.resume(Path(checkpoint), identity)
     begun_at, saved = run.epochs, time.monotonic()
     progress = Progress("epochs", epochs)
-    while run.epochs < epochs and not run.exhausted(patience):
-        epoch = run.epochs + 1
-        rate = learning_rate * 0.5 * (1 + math.cos(math.pi * (epoch - 1) / epochs))
-        losses = _epoch(run, rows, batch_size, rate, random_state, mixed_precision)
-        losses["validation_loss"] = math.nan if held_out is None else _held_out_loss(network, held_out, random_state)
-        tracked = losses["loss"] if held_out is None else losses["validation_loss"]
-        if not math.isfinite(losses["loss"] + tracked):
-            raise DataError(
-                "training diverged: the loss is not finite", where=f"epoch {epoch}",
-                do="use a smaller learning_rate, and look for columns with extreme values",
-            )  # fmt: skip
-        run.record(epoch, rate, losses, keep=held_out is not None)
-        shown = f"training loss {losses['loss']:.4g}, held-out loss {losses['validation_loss']:.4g}"
-        progress.verb = f" done, {shown}"
-        progress.reached(epoch, share=(epoch - begun_at) / (epochs - begun_at))
-        if checkpoint is not None and time.monotonic() - saved >= checkpoint_every:
-            run.save(Path(checkpoint), identity)
-            saved = time.monotonic()
+    with _threads_for(network):
+        while run.epochs < epochs and not run.exhausted(patience):
+            epoch = run.epochs + 1
+            rate = learning_rate * 0.5 * (1 + math.cos(math.pi * (epoch - 1) / epochs))
+            losses = _epoch(run, rows, batch_size, rate, random_state, mixed_precision)
+            losses["validation_loss"] = (
+                math.nan if held_out is None else _held_out_loss(network, held_out, random_state)
+            )
+            tracked = losses["loss"] if held_out is None else losses["validation_loss"]
+            if not math.isfinite(losses["loss"] + tracked):
+                raise DataError(
+                    "training diverged: the loss is not finite", where=f"epoch {epoch}",
+                    do="use a smaller learning_rate, and look for columns with extreme values",
+                )  # fmt: skip
+            run.record(epoch, rate, losses, keep=held_out is not None)
+            shown = f"training loss {losses['loss']:.4g}, held-out loss {losses['validation_loss']:.4g}"
+            progress.verb = f" done, {shown}"
+            progress.reached(epoch, share=(epoch - begun_at) / (epochs - begun_at))
+            if checkpoint is not None and time.monotonic() - saved >= checkpoint_every:
+                run.save(Path(checkpoint), identity)
+                saved = time.monotonic()
     stopped_early = run.epochs < epochs
     if stopped_early:
         log.info("held-out loss has not fallen for %d epochs: stopped after %d", patience, run.epochs)
@@ -110,6 +115,19 @@ def train(
     best_epoch = run.best_epoch or run.epochs
     log.info("trained on %s: %d epochs, kept %d", device_title(rows.device), run.epochs, best_epoch)
     return Training(pd.DataFrame(run.history), best_epoch, stopped_early)
+
+
+@contextmanager
+def _threads_for(network: PlainNetwork) -> Iterator[None]:
+    """One thread for a small network: it has nothing to divide, and threads that wait for each other cost most of the
+    time where other jobs run too."""
+    before = torch.get_num_threads()
+    if sum(p.numel() for p in network.parameters()) < _LARGE:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def epoch_order(n: int, random_state: int, epoch: int) -> Tensor:

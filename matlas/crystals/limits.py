@@ -26,14 +26,15 @@ def time_limit(seconds: float) -> Iterator[None]:
     before, begun = signal.getitimer(signal.ITIMER_REAL), time.monotonic()
     handler = signal.signal(signal.SIGALRM, stop)
     try:
-        # again and again, as an alarm that falls into a destructor is lost
-        signal.setitimer(signal.ITIMER_REAL, seconds, seconds)
-        try:
-            yield
-        finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
+        # again and again, as an alarm that falls into a destructor is lost; but not while it is being put away
+        signal.setitimer(signal.ITIMER_REAL, seconds, max(seconds, 1.0))
+        yield
     finally:
-        signal.signal(signal.SIGALRM, handler)
-        if before[0]:
-            left = before[0] - (time.monotonic() - begun)
-            signal.setitimer(signal.ITIMER_REAL, max(left, 1e-6), before[1])
+        try:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        finally:  # also when the last alarm came just now
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, handler)
+            if before[0]:
+                left = before[0] - (time.monotonic() - begun)
+                signal.setitimer(signal.ITIMER_REAL, max(left, 1e-6), before[1])

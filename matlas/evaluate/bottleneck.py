@@ -22,7 +22,7 @@ from matlas.evaluate.audits.polymorphs import (
     polymorph_pairs,
     random_pairs,
 )
-from matlas.evaluate.redraws import DRAWS, interval, redrawn, score
+from matlas.evaluate.resampling import DRAWS, interval, redrawn, score
 from matlas.evaluate.retraining import EPOCHS, retrained
 from matlas.probe.heads import CLASSIFICATION, head_of
 from matlas.probe.splits import TEST as TEST_PART

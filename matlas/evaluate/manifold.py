@@ -14,7 +14,7 @@ from matlas.encoders import Encoder
 from matlas.errors import DataError
 from matlas.evaluate.alignment import rows_of
 from matlas.evaluate.audits.polymorphs import random_pairs
-from matlas.evaluate.redraws import DRAWS, interval, redrawn
+from matlas.evaluate.resampling import DRAWS, interval, redrawn
 from matlas.probe.splits import TEST as TEST_PART
 from matlas.probe.splits import TRAIN
 from matlas.threads import Progress

@@ -89,10 +89,8 @@ def transfer(
     foreign = source_rows(source, source_formulas, own)
     width = _width_of(encoder)
     source_matrix = finite_matrix(foreign.to_numpy(), "descriptors of the source")
-    progress = Progress("encoders", 1 + seeds, " trained")
     of_source = encoder_of(encoder).fit(source_matrix)
     pca_source = encoder_of(_pca(width)).fit(source_matrix)
-    progress.reached(1)
     descriptors = finite_matrix(own.descriptors.to_numpy(), "descriptors")
     fixed = {
         DESCRIPTORS: descriptors,
@@ -101,11 +99,12 @@ def transfer(
     }
     fixed[GREY_BOX] = np.hstack([descriptors, fixed[ENCODER_SOURCE]])
     cases = [c for number in range(seeds) for c in draw_cases(own, sizes, seed=seed, number=number)]
-    trained: dict[tuple, dict[str, np.ndarray]] = {}
-    for case in cases:  # the same groups are trained on for all targets that the same groups have
-        if case.trained_on not in trained:
-            trained[case.trained_on] = _own_codes(descriptors, case, encoder, width)
-            progress.reached(min(1 + len(trained), seeds))
+    # targets that the same groups have share their training groups, so the encoders too
+    distinct = {case.trained_on: case for case in cases}
+    trained, progress = {}, Progress("encoders of own compositions", len(distinct), " trained")
+    for done, (trained_on, case) in enumerate(distinct.items(), 1):
+        trained[trained_on] = _own_codes(descriptors, case, encoder, width)
+        progress.reached(done)
     progress.finished()
     columns = finite_matrix(own.columns.to_numpy(), "columns")
 

@@ -21,6 +21,7 @@ from sklearn.neighbors import NearestNeighbors
 from matlas.encoders import PrincipalComponents
 from matlas.errors import DataError
 from matlas.evaluate.alignment import rows_of
+from matlas.evaluate.resampling import Interval, interval, redrawn
 from matlas.probe.heads import REGRESSION, head_of
 from matlas.probe.inputs import folds_with
 from matlas.probe.intervals import ALL, score_table
@@ -70,7 +71,7 @@ def uncertainty(
 
     A record's representation is the input, its group the fold (empty: all of them, pooled), its case the side, or side
     and "scaled by distance". Metrics, with intervals over groups of entities: coverage (share of the truths within
-    the interval); width (mean, in units of the target); mae; rho_reconstruction and rho_distance, Spearman's ρ of the
+    the interval); width (median, in units of the target); mae; rho_reconstruction and rho_distance, Spearman's ρ of the
     size of the error with the reconstruction error and with the distance; explained_by_both, the share of variance of
     the rank of the error that a linear function of both ranks explains. Pooled ranks are ranks within each fold.
     Folds with fewer than 20 rows to train or to test on are left out and named in the log. Raises DataError where all
@@ -215,9 +216,7 @@ def _records(table: pd.DataFrame, groups: pd.Series, side: str, draws: int, seed
     means = {
         (side, "mae"): table["mae"],
         (side, "coverage"): table["mae"] <= table["half_width"],
-        (side, "width"): 2 * table["half_width"],
         (scaled, "coverage"): table["mae"] <= table["half_width_scaled"],
-        (scaled, "width"): 2 * table["half_width_scaled"],
     }
     plain = table[[groups.index.name, "fold", "input"]]
     # the mean of numbers that are not negative is their mean absolute error as predictions of 0
@@ -236,13 +235,24 @@ def _records(table: pd.DataFrame, groups: pd.Series, side: str, draws: int, seed
         scores.append(score_table(pd.concat(made, ignore_index=True), groups, REGRESSION, ["spearman"], **options))
         both = plain.assign(head=f"{side}/explained_by_both", predicted=_fitted(ranks, rows["fold"]))
         scores.append(score_table(both, groups, REGRESSION, ["r2"], **options))
+    place = {"view": "", "test": TEST, "x": None, "seed": seed}
     for score in pd.concat(scores, ignore_index=True).itertuples():
         case, metric = score.head.split("/")
-        yield {
-            "view": "", "representation": score.input, "test": TEST, "case": case,
-            "group": "" if score.fold == ALL else score.fold, "x": None, "metric": metric,
-            "value": score.value, "low": score.low, "high": score.high, "n": score.n, "seed": seed,
-        }  # fmt: skip
+        about = {"representation": score.input, "case": case, "group": "" if score.fold == ALL else score.fold}
+        limits = {"value": score.value, "low": score.low, "high": score.high, "n": score.n}
+        yield {**place, **about, "metric": metric, **limits}
+    folds = [("", table), *table.groupby("fold", sort=False)]
+    for fold, of_fold in folds:
+        for name, rows in of_fold.groupby("input", sort=False):
+            group = groups[rows[groups.index.name]].to_numpy()
+            for case, half_width in ((side, "half_width"), (scaled, "half_width_scaled")):
+                found = _median(2 * rows[half_width].to_numpy(), group, draws, seed)
+                about = {"representation": name, "case": case, "group": fold, "metric": "width", "n": len(rows)}
+                yield {**place, **about, **found._asdict()}
+
+
+def _median(values: np.ndarray, groups: np.ndarray, draws: int, seed: int) -> Interval:
+    return interval(redrawn(lambda rows: np.median(values[rows]), groups, draws=draws, seed=seed))
 
 
 def _rank_share(values: pd.Series) -> np.ndarray:

@@ -15,5 +15,6 @@ effects      condition_effects, sensitivity
 recall       outlier_recall
 sheets       image_examples, exemplars, outliers
 ranking      cluster_ranking
+learning     figures of what is learned and read out, a package
 draw         the kinds by name
 """

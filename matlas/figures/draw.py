@@ -13,6 +13,15 @@ from matlas.errors import ConfigError, nearest
 from matlas.figures.agreement import agreement
 from matlas.figures.contingency import contingency
 from matlas.figures.effects import condition_effects, sensitivity
+from matlas.figures.learning.audits import failure_modes
+from matlas.figures.learning.benefit import family_benefit, family_benefit_table
+from matlas.figures.learning.curves import learning_curves
+from matlas.figures.learning.latent import latent_map
+from matlas.figures.learning.probes import probe_leaderboard, split_comparison
+from matlas.figures.learning.spaces import manifold_holes, neighbourhoods
+from matlas.figures.learning.training import reconstruction_parity, training_curves
+from matlas.figures.learning.trust import coverage
+from matlas.figures.learning.widths import width_sweep
 from matlas.figures.maps import cluster_map, label_map, property_map
 from matlas.figures.parameters import left_out, narrowed
 from matlas.figures.properties import property_boxes, property_trend
@@ -43,8 +52,20 @@ FIGURES: dict[str, Callable] = {
     "image_examples": image_examples,
     "exemplars": exemplars,
     "outliers": outliers,
+    "training_curves": training_curves,
+    "reconstruction_parity": reconstruction_parity,
+    "width_sweep": width_sweep,
+    "manifold_holes": manifold_holes,
+    "latent_map": latent_map,
+    "probe_leaderboard": probe_leaderboard,
+    "family_benefit": family_benefit,
+    "split_comparison": split_comparison,
+    "neighbourhoods": neighbourhoods,
+    "coverage": coverage,
+    "learning_curves": learning_curves,
+    "failure_modes": failure_modes,
 }
-TABLES: dict[str, Callable] = {"cluster_ranking": cluster_ranking}
+TABLES: dict[str, Callable] = {"cluster_ranking": cluster_ranking, "family_benefit": family_benefit_table}
 
 
 def draw(spec: Mapping, data: StudyData, svg: Path, csv: Path) -> None:

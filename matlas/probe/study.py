@@ -12,7 +12,7 @@ from matlas.errors import DataError
 from matlas.probe.inputs import folds_with, pairs_of
 from matlas.probe.intervals import ALL, TASK_METRICS, paired_differences, score_table
 from matlas.probe.preparation import Preparation
-from matlas.probe.probes import probe
+from matlas.probe.probes import probe, shuffled
 from matlas.probe.splits import TEST, TRAIN
 from schemas.tables.learning import COMPARISONS, PROBES
 
@@ -64,7 +64,8 @@ def probe_study(
             raw.to_numpy(), inputs, values, groups, usable, heads, task=task, seed=probing["random_state"],
         )  # fmt: skip
         place = {"study": study, "split": trial["split"], "target": target, "task": task}
-        predictions.append(made.assign(**place))
+        told = ~made["head"].isin([shuffled(head) for head in heads])  # chance needs no row by row account
+        predictions.append(made[told].assign(**place))
         judged = "extremes" if split["kind"] == "extremes" else task
         options = {"n_bootstrap": probing["draws"], "seed": probing["random_state"]}
         if judged == "extremes":

@@ -45,22 +45,26 @@ def render(
     sources: Mapping[str, Mapping],
     datasets: Mapping[str, Mapping],
     logs: Path,
+    methods: Mapping[str, Mapping] | None = None,
 ) -> None:
     """Write the report of the results folder `root` as one HTML page that needs no network and no script.
 
     studies, sources, datasets : configuration as plain values (schemas.config); structures : {study: {dataset, views,
-    spaces, maps, clustered}}, what was computed of it; skipped : for each study the source that the settings leave out,
-    or None; left_out : {view: source of its weights} that they leave out; restrictions : {study: {view: title and
-    licence of its weights}}; logs : the folder of job logs. The page depends on the results alone: only their times and
-    costs differ between two runs. Raises DataError for a figure or table that is missing or not self-contained,
-    QueryError when the catalog can't be read.
+    spaces, maps, clustered, networks, splits}}, what was computed of it; skipped : for each study the source that the
+    settings leave out, or None; left_out : {view: source of its weights} that they leave out; restrictions : {study:
+    {view: title and licence of its weights}}; logs : the folder of job logs; methods : {splits, representations: {name:
+    definition}}, without which splits and networks have their numbers only. The page depends on the results alone: only
+    their times and costs differ between two runs. Raises DataError for a figure or table that is missing or not
+    self-contained, QueryError when the catalog can't be read.
     """
     root = Path(root)
     store = open_store(root)
     simulated, weights = simulated_datasets(store), weights_of(store, sources, datasets)
     made_up = generated(store, simulated, weights)
     all_claims = claims(store, studies, restrictions)
-    made = sections(store, root, studies, structures, skipped, left_out, restrictions, made_up, all_claims)
+    made = sections(
+        store, root, studies, structures, skipped, left_out, restrictions, made_up, all_claims, methods or {}
+    )
     inventory = tables(store)
     stored = {layer: [t for t in inventory if t["layer"] == layer and t["bytes"]] for layer in ("datasets", "features")}
     page = {
@@ -131,7 +135,7 @@ def _about_clusters(store: Store, spec: Mapping, study: Section, key: str) -> tu
     """What the clusters of a study's first clustering hold: of a property, or of classes."""
     dataset = f"datasets.{study.dataset}"
     columns = store.sql(f"SELECT name, dtype FROM registry.columns WHERE table_name = '{dataset}' ORDER BY rowid")
-    ranked = [table["rank_by"] for table in spec["tables"]]
+    ranked = [table["rank_by"] for table in spec["tables"] if "rank_by" in table]
     properties = ranked or columns[columns["dtype"] == "float64"]["name"].tolist()
     label = spec["evaluation"]["label"]
     if not study.sweeps or not (properties or label):

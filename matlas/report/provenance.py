@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 GATHERED = 10  # numbered columns from which on they share a line
 SHOWN_ROWS = 5  # refused rows listed for each reason
 SHOWN_REASONS = 20  # the most common ones; a reason may name the value, so there can be as many as rows
+_UNITS = {"image": "file", "crystal": "crystal"}
+_PROVIDERS = {"snapshot": "a pinned snapshot", "api": "the database itself", "file": "a file of the user's own"}
 _IDENTITIES = ("composition", "reduced_formula", "label")  # columns whose different values are counted
 
 
@@ -33,24 +35,33 @@ class Reason:
 
 @dataclass(frozen=True)
 class Quality:
-    """What became of the rows of one source file, or of the files of a folder (`unit`). read = kept + refused; flags
-    as (name, description, rows)."""
+    """What became of the rows of one source file, or of the files of a folder (`unit_read`), which are the entities of
+    the dataset (`unit`) but for crystals, of which several tables may hold one. used : rows or files that gave one;
+    read = used + refused; flags as (name, description, entities); origin : which copy of which database it is, where
+    that is stated; without : (view, entities, reasons as (reason, entities)) of views that lack some."""
 
     dataset: str
     title: str
     unit: str
     simulated: bool
     kept: int
+    used: int
     refused: int
     distinct: list[tuple[str, int]]
     flags: list[tuple[str, str, int]]
     missing: list[tuple[str, str, float]]
     reasons: list[Reason]
     other_reasons: int
+    origin: str
+    without: list[tuple[str, int, list[tuple[str, int]]]]
+
+    @property
+    def unit_read(self) -> str:
+        return "file" if self.unit == "file" else "row"
 
     @property
     def read(self) -> int:
-        return self.kept + self.refused
+        return self.used + self.refused
 
 
 @dataclass(frozen=True)
@@ -274,13 +285,44 @@ def _quality(store: Store, dataset: str, table: str, kept: int, about: Mapping, 
         found.setdefault((row["reason"], row["column"]), []).append((row["row"], row["value"]))
     reasons = [Reason(*fault, len(rows), rows[:SHOWN_ROWS]) for fault, rows in found.items()]
     return Quality(
-        dataset, about["title"], "file" if about["kind"] == "image" else "row", simulated, int(kept),
+        dataset, about["title"], _UNITS.get(about["kind"], "row"), simulated, int(kept),
+        _used(store, dataset, about, int(kept)),
         len({row["row"] for row in refused}), list(zip(identities, counted[len(flags) :], strict=True)),
         [(flag["name"], flag["description"], n) for flag, n in zip(flags, counted, strict=False)],
         [(c["name"], c["description"], c["null_share"]) for c in columns if c["null_share"]],
         sorted(reasons, key=lambda r: (-r.rows, r.reason, r.column))[:SHOWN_REASONS],
-        max(0, len(reasons) - SHOWN_REASONS),
+        max(0, len(reasons) - SHOWN_REASONS), _origin(store, table), _without(store, dataset),
     )  # fmt: skip
+
+
+def _used(store: Store, dataset: str, about: Mapping, kept: int) -> int:
+    """Rows that gave the entities of a dataset: those of crystals stand in one table or in several."""
+    flags = " + ".join(f"count(*) FILTER (in_{name})" for name in about.get("tables") or {})
+    return int(store.sql(f"SELECT {flags} AS n FROM datasets.{dataset}")["n"].iloc[0]) if flags else kept
+
+
+def _origin(store: Store, table: str) -> str:
+    """Which copy of which database a dataset is, in words; empty where its table says nothing of it."""
+    found = store.query("SELECT * FROM registry.origins WHERE table_name = ?", [table]).to_pylist()
+    if not found:
+        return ""
+    about = found[0]
+    stated = [f"{name} {about[name]}" for name in ("release", "retrieved") if about[name]]
+    parts = [_PROVIDERS.get(about["provider"], about["provider"]), *(stated or ["release not stated"])]
+    return f"Origin: {', '.join(parts)}."
+
+
+def _without(store: Store, dataset: str) -> list[tuple[str, int, list[tuple[str, int]]]]:
+    """Of each view that can fail, how many entities it has no features for, and why."""
+    views = store.query(
+        "SELECT name, view, rows FROM registry.tables WHERE layer = 'failures' AND dataset = ? ORDER BY name", [dataset]
+    ).to_pylist()
+    found = []
+    for row in views:
+        reasons = store.query(f"SELECT reason, count(*) AS n FROM {row['name']} GROUP BY ALL ORDER BY n DESC, reason")
+        listed = [(reason["reason"], reason["n"]) for reason in reasons.to_pylist()[:SHOWN_REASONS]]
+        found.append((row["view"], row["rows"], listed))
+    return found
 
 
 def range_of(column: Mapping) -> str:

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from matlas.report import evaluation, svg
+from matlas.report import evaluation, learning, svg
 from matlas.report.claims import TONES, Claim
 from matlas.report.formats import words
+from matlas.report.representation_tests import representation_tests
 from matlas.report.restrictions import Restriction, grouped
 from matlas.report.spaces import Map, Space, Sweep, maps, spaces, sweeps
 from matlas.report.tables import Part, Table, table
+from matlas.report.topics import Topic
 
 if TYPE_CHECKING:
     from matlas.store import Store
@@ -33,7 +35,8 @@ class Section:
     """A study as its section shows it. A study that was left out has `skipped`, its source, and nothing measured.
 
     left_out : (views, source of their weights) that are not evaluated; generated : what was generated rather than
-    measured, by name; sweeps, scores : one a clustering.
+    measured, by name; sweeps, scores : one a clustering; learned, tested : how representations were learned, and what
+    they are worth.
     """
 
     name: str
@@ -56,6 +59,8 @@ class Section:
     effects: Part | None = None
     sensitivity: Part | None = None
     outliers: Part | None = None
+    learned: Sequence[Topic] = ()
+    tested: Sequence[Topic] = ()
     figures: Sequence[Figure] = ()
     tables: Sequence[Table] = ()
 
@@ -100,6 +105,7 @@ def sections(
     restrictions: Mapping[str, Mapping[str, str]],
     generated: Mapping[str, Mapping[str, str]],
     all_claims: Sequence[Claim],
+    methods: Mapping[str, Mapping],
 ) -> list[Section]:
     """A section a study. Arguments as in matlas.report.build.render; generated : as `provenance.generated` returns it.
 
@@ -110,7 +116,7 @@ def sections(
     for name, spec in studies.items():
         structure = structures[name]
         dataset, views = structure["dataset"], structure["views"]
-        measured = {} if skipped[name] else _measured(store, root, name, spec, structure, units)
+        measured = {} if skipped[name] else _measured(store, root, name, spec, structure, units, methods)
         made.append(Section(
             name=name, title=spec["title"], description=spec["description"], cites=spec["cites"], dataset=dataset,
             views=views, left_out=_left_out(spec, views, left_out), methods=_methods(structure), skipped=skipped[name],
@@ -121,15 +127,25 @@ def sections(
 
 
 def _measured(
-    store: Store, root: Path, study: str, spec: Mapping, structure: Mapping, units: Mapping[str, str]
+    store: Store,
+    root: Path,
+    study: str,
+    spec: Mapping,
+    structure: Mapping,
+    units: Mapping[str, str],
+    methods: Mapping[str, Mapping],
 ) -> dict[str, Sequence]:
     evaluated, clustered = spec["evaluation"], bool(structure["clustered"])
+    learned = [made(store, study, structure, methods) for made in (learning.splits, learning.networks)]
+    read = [made(store, study, spec) for made in (learning.probes, learning.families)]
     found = {
         "spaces": spaces(store, study, structure),
         "maps": maps(store, study, structure),
         "sweeps": sweeps(store, study, structure),
         "sensitivity": evaluation.sensitivity(store, study, structure),
         "outliers": evaluation.outliers(store, study, structure),
+        "learned": list(filter(None, learned)),
+        "tested": [*filter(None, read), *representation_tests(store, study, spec)],
         "figures": [_figure(f, study, root) for f in spec["figures"]],
         "tables": [table(t, root / "figures" / study, units) for t in spec["tables"]],
     }

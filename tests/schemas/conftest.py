@@ -1,5 +1,7 @@
 """A function that writes the small configuration, with one text replaced, and loads it."""
 
+from functools import cache
+
 import pytest
 import yaml
 
@@ -11,6 +13,17 @@ from tests.schemas.tree import TREE
 def _no_mirror(monkeypatch):
     """What is left out depends on the mirror, which a test names itself."""
     monkeypatch.delenv("MATLAS_MIRROR", raising=False)
+
+
+_read = yaml.load
+_read_once = cache(_read)
+
+
+@pytest.fixture(autouse=True)
+def _good_files_are_read_once(monkeypatch):
+    """Reading YAML is most of the work of loading. The file with the slip is read as ever; models change no value."""
+    good = set(TREE.values())
+    monkeypatch.setattr(yaml, "load", lambda text, Loader: (_read_once if text in good else _read)(text, Loader))
 
 
 @pytest.fixture

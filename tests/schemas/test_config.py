@@ -191,6 +191,67 @@ def test_the_table_of_a_dataset_takes_units_from_the_dictionary_and_from_the_def
     assert schema.columns[-1] == "repeated"
 
 
+def test_a_table_of_crystals_holds_the_columns_of_all_tables_and_says_which_hold_a_crystal(load):
+    dataset = load().datasets["crystals"]
+    fields = {f.name: f for f in dataset_schema("crystals", dataset).fields}
+    assert dataset.raw_columns == ["gap", "first_published", "k_vrh", "pbe_gap", "kic"]
+    assert list(fields)[0] == dataset.key == "material_id"
+    # no table need hold all crystals, but what a structure says is there for each
+    assert {name for name in ("band_gap", "year", "bulk_modulus", "toughness") if fields[name].nullable} == {
+        "band_gap", "year", "bulk_modulus", "toughness",
+    }  # fmt: skip
+    assert not any(fields[name].nullable for name in ("prototype", "crystal_system", "cell_volume"))
+    assert (fields["toughness"].unit, fields["band_gap"].unit) == ("MPa m^½", "eV")
+    assert [name for name, f in fields.items() if name.startswith("in_")] == ["in_bands", "in_elastic"]
+    assert fields["in_bands"].dtype == "bool" and list(fields)[-1] == "values_differ"
+    assert (dataset.resampled_by, dataset.described_by) == ("chemical_system", "chemical_family")
+
+
+def test_crystals_come_from_tables_of_a_source_from_a_query_or_from_a_folder(load):
+    atlas = load()
+    assert [atlas.datasets[name].provider for name in ("crystals", "silica")] == ["snapshot", "api"]
+    assert list(atlas.datasets["crystals"].parts) == ["bands", "elastic"]
+    (only,) = atlas.datasets["silica"].parts.values()
+    assert (only.files, only.id, only.columns) == ([], "material_id", {"energy_above_hull": "e_hull"})
+    query = "query: {elements: [Si, O], is_stable: true}"
+    silica = load("studies/own_crystals.yaml", query, "path: data/steel").datasets["silica"]
+    assert (silica.provider, silica.query, silica.path) == ("file", None, "data/steel")
+    assert "values_differ" not in dataset_schema("silica", silica).columns
+
+
+def test_a_selected_view_is_stored_itself_and_knows_what_it_is_chosen_from(load):
+    atlas = load()
+    assert (atlas.stored_views("chosen"), atlas.raw_views("chosen")) == (["chosen"], ["magpie", "geometry"])
+    assert atlas.raw_views("few") == ["geometry"]
+    assert atlas.raw_views("both") == ["fractions", "magpie"]
+
+
+def test_a_study_says_what_is_trained_tried_and_tested(load):
+    atlas = load()
+    study = atlas.studies["learned"]
+    assert atlas.spaces_of("learned") == [("chosen", "as_is"), ("chosen", "code"), ("chosen", "noisy_code")]
+    assert [name for name in atlas.methods.representations if atlas.is_network(name)] == ["code", "noisy_code"]
+    assert atlas.maps_of("learned") == [("magpie", "noise"), ("geometry", "noise"), ("chosen", "noise")]
+    assert atlas.parts_of(study.probing.inputs["greybox"]) == [("chosen", "as_is"), ("chosen", "code")]
+    assert [trial.split for trial in study.probing.trials] == ["systems", "families", "years"]
+    assert [name for name, test in study.tests if test] == [
+        "bottleneck", "manifold", "neighbourhood", "uncertainty", "active_learning", "audit",
+    ]  # fmt: skip
+    assert study.figures[6].compare == ("descriptors", "codes")  # the pair of the probing, turned round
+
+
+def test_a_bottleneck_without_targets_needs_no_probing(load):
+    tests = "tests: {bottleneck: {view: few, encoder: code, widths: [2, 3, 4]}}"
+    atlas = load("studies/own_crystals.yaml", "representations: [as_is]", f"representations: [code]\n{tests}")
+    assert atlas.studies["own_crystals"].tests.bottleneck.widths == [2, 3, 4]
+
+
+def test_a_study_that_transfers_an_encoder_needs_both_sources(load):
+    assert load().sources_of("transferred") == ["lab", "minerals"]
+    atlas = load("config.yaml", "studies: null", "studies: null\nskip_sources: [minerals]")
+    assert [atlas.skipped(study) for study in ("transferred", "learned", "heat")] == ["minerals", "minerals", None]
+
+
 def test_a_missing_file_is_named(load, tmp_path):
     load()
     (tmp_path / "config/views.yaml").unlink()

@@ -8,7 +8,15 @@ from pandera.errors import SchemaErrors
 
 from matlas.errors import DataError
 from matlas.tables import _holds, read_table, write_table
-from schemas.config.datasets import Column, CompositionDataset, Derived, FolderLabels, ImageDataset
+from schemas.config.datasets import (
+    Column,
+    CompositionDataset,
+    CrystalDataset,
+    CrystalTable,
+    Derived,
+    FolderLabels,
+    ImageDataset,
+)
 from schemas.fields import FIELDS
 from schemas.table import Field, TableSchema
 from schemas.tables.analysis import (
@@ -25,12 +33,25 @@ from schemas.tables.analysis import (
     reruns_schema,
     sensitivity_schema,
 )
-from schemas.tables.dataset import REJECTS, dataset_schema
+from schemas.tables.dataset import REJECTS, dataset_schema, parsed_schema, sites_schema
 from schemas.tables.features import altered_schema, element_schema, feature_schema
+from schemas.tables.learning import (
+    COMPARISONS,
+    HISTORY,
+    PROBES,
+    SELECTION,
+    TESTS,
+    encodings_schema,
+    failures_schema,
+    predictions_schema,
+    rebuilt_schema,
+    split_schema,
+)
 from tests.schemas.violations import valid_frame, violations
 
 KEY = FIELDS["measurement_id"]
 IMAGE = FIELDS["image_id"]
+CRYSTAL = FIELDS["material_id"]
 DATASET = CompositionDataset(
     kind="composition", title="Alloys", path="alloys.csv", formula="Formula", key="measurement_id",
     repeats=["composition"],
@@ -43,6 +64,10 @@ DATASET = CompositionDataset(
 IMAGES = ImageDataset(
     kind="image", title="Micrographs", path="micrographs", labels=FolderLabels(by="folder"),
     derived={"grain": "brightness * width"}, flags={"dark": "brightness < 0.2"},
+)  # fmt: skip
+CRYSTALS = CrystalDataset(
+    kind="crystal", title="Crystals", source="minerals", derived={"density": "n_sites / cell_volume"},
+    tables={"bands": CrystalTable(columns={"band_gap": "gap"}), "elastic": CrystalTable(columns={"year": "year"})},
 )  # fmt: skip
 FEATURES = (Field("fraction_of_h", "float64", "1", "", minimum=0.0, maximum=1.0), Field("mean_x", "float64", "K", ""))
 SCHEMAS = {
@@ -65,14 +90,30 @@ SCHEMAS = {
     "inspections": INSPECTIONS,
     "sensitivity": sensitivity_schema(IMAGE),
     "claims": CLAIMS,
+    "sites": sites_schema("crystals", CRYSTAL),
+    "splits": split_schema("by_system", CRYSTAL),
+    "selections": SELECTION,
+    "failures": failures_schema("geometry", CRYSTAL),
+    "histories": HISTORY,
+    "rebuilt": rebuilt_schema("ae", CRYSTAL),
+    "encodings": encodings_schema("ae", CRYSTAL, width=2),
+    "predictions": predictions_schema("learned", CRYSTAL),
+    "probes": PROBES,
+    "comparisons": COMPARISONS,
+    "tests": TESTS,
+    "parsed": parsed_schema("crystals", CRYSTAL),
+    "crystals": dataset_schema("crystals", CRYSTALS),
     # no table orders two columns yet
     "ordered": TableSchema("ordered", "test", ("row_id",), (FIELDS["row_id"], *(Field(c, "float64", "1", "") for c in (
         "low", "high"))), ordered=(("low", "high"),)),
 }  # fmt: skip
+# a field that tables share is broken in the first of them
+FIRST = {f: name for name, schema in reversed(SCHEMAS.items()) for f in schema.fields}
 FAULTS = [
     pytest.param(schema, fault, id=f"{name}-{fault.field.name if fault.field else 'table'}-{fault.constraint}")
     for name, schema in SCHEMAS.items()
     for fault in violations(schema)
+    if fault.field is None or FIRST[fault.field] == name
 ]
 
 
@@ -101,8 +142,10 @@ def test_pandera_accepts_the_good_table(schema):
 @pytest.mark.parametrize(("schema", "fault"), [p for p in FAULTS if p.values[1].field])
 def test_the_quick_check_and_pandera_blame_the_same_column(schema, fault):
     assert [f.name for f in schema.fields if not _holds(fault.frame[f.name], f)] == [fault.field.name]
+    # the other columns are those of the good table, which pandera accepts
+    alone = replace(schema, key=(), fields=(fault.field,), ordered=())
     with pytest.raises(SchemaErrors) as caught:
-        replace(schema, ordered=()).pandera().validate(fault.frame, lazy=True)
+        alone.pandera().validate(fault.frame[[fault.field.name]], lazy=True)
     assert set(caught.value.failure_cases["column"]) == {fault.field.name}
 
 

@@ -43,6 +43,14 @@ large_weights:
   optional: true
   files:
     large.pth: {<<: *file, mirror: large/large.pth, unpack: none}
+minerals:
+  title: Minerals
+  licence: CC0
+  citation: none
+  files:
+    old.csv: {<<: *file, mirror: old.csv, unpack: none}
+    new.csv: {<<: *file, mirror: new.csv, unpack: none}
+    elastic.json: {<<: *file, mirror: elastic.json, unpack: none}
 """,
     "datasets.yaml": """
 alloys:
@@ -67,6 +75,23 @@ steel:
   size: [200, 100]
   derived:
     glare: brightness / contrast
+crystals:
+  kind: crystal
+  title: Crystals
+  source: minerals
+  release: "2025"
+  tables:
+    bands:
+      files: [old.csv, new.csv]
+      columns: {band_gap: gap, year: first_published}
+    elastic:
+      files: [elastic.json]
+      id: mp_id
+      structure: structure
+      columns:
+        bulk_modulus: k_vrh
+        band_gap: pbe_gap
+        toughness: {source: kic, unit: MPa m^½, description: Fracture toughness}
 """,
     "views.yaml": """
 fractions: {kind: composition, features: element_fractions}
@@ -75,14 +100,25 @@ fractions_temperature: {kind: joined, of: [fractions], columns: [temperature]}
 pixels: {kind: image, features: pixels}
 net: {kind: image, features: network, network: resnet18, weights: weights, format: torchvision, description: A net}
 large: {kind: image, features: network, network: resnet18, weights: large_weights, format: product_quantised}
+geometry: {kind: crystal, features: geometry, cutoff: 6}
+chosen: {kind: selected, of: [magpie, geometry], n_features: 20, split: one_fold}
 """,
     "methods.yaml": """
+splits:
+  one_fold: {kind: holdout, by: chemical_system}
+  systems: {kind: folds, by: chemical_system, folds: 3}
+  families: {kind: leave_out, by: chemical_family, validation: 0.2, validation_by: chemical_system}
+  years: {kind: ordered, by: year}
+  rows: {kind: folds}
 representations:
   pca: {algorithm: pca, n_components: 2}
   as_is: {algorithm: identity}
+  code: {algorithm: autoencoder, layers: [8, 3], split: one_fold}
+  noisy_code: {algorithm: autoencoder, kind: denoising, split: one_fold}
 maps:
   tsne: {algorithm: tsne, perplexity: 5}
   umap: {algorithm: umap}
+  noise: {algorithm: umap, rows: 50, shuffle: true}
 clusterings:
   kmeans: {algorithm: kmeans, k: [2, 3], stability: {seeds: 2}}
   gmm: {algorithm: gmm, k: [2, 3]}
@@ -90,6 +126,9 @@ clusterings:
   density: {algorithm: hdbscan}
 inspections:
   tiny: {k: 20, k_few: 4}
+heads:
+  ridge: {algorithm: ridge, alphas: [1]}
+  trees: {algorithm: boosting, learning_rates: [0.1]}
 """,
     "studies/heat.yaml": """
 title: Heat
@@ -165,6 +204,101 @@ dataset:
   path: data/ores.zip
   labels: {by: table, path: data/labels.csv, file: name, label: mineral}
 views: [large]
+representations: [as_is]
+""",
+    "studies/learned.yaml": """
+title: What is learned of crystals
+dataset: crystals
+views: [magpie, geometry, chosen]
+representations:
+  - {name: as_is, views: [chosen]}
+  - {name: code, views: [chosen]}
+  - {name: noisy_code, views: [chosen]}
+maps: [noise]
+evaluation: {label: chemical_family}
+probing:
+  targets:
+    gap: {sql: band_gap, unit: eV}
+    metal: {sql: band_gap = 0}
+    stiffness: {sql: log(bulk_modulus), where: bulk_modulus > 0}
+  inputs:
+    elements: [magpie/as_is]
+    descriptors: [chosen/as_is]
+    codes: [chosen/code]
+    greybox: [chosen/as_is, chosen/code]
+  trials:
+    - {split: systems, heads: [ridge, trees]}
+    - {split: families, heads: [ridge], inputs: [descriptors, codes], targets: [gap]}
+    - {split: years, heads: [trees], inputs: [elements], targets: [stiffness]}
+  families: chemical_family
+  compare:
+    - [codes, descriptors]
+    - [greybox, descriptors]
+tests:
+  bottleneck: {view: chosen, encoder: code, widths: [2, 4, 8], targets: [metal]}
+  manifold: {view: chosen, encoders: [code, noisy_code]}
+  neighbourhood: {spaces: [chosen/as_is, chosen/code], labels: [crystal_system]}
+  uncertainty: {target: gap, inputs: [descriptors], head: ridge, split: families}
+  active_learning: {target: stiffness, spaces: [chosen/noisy_code], split: one_fold}
+  audit:
+    view: chosen
+    encoder: code
+    families: chemical_family
+    sources: [in_bands, in_elastic]
+    matched_by: [n_sites]
+    over: year
+figures:
+  - {name: trained, kind: training_curves, representations: [noisy_code]}
+  - {name: rebuilt, kind: reconstruction_parity}
+  - {name: widths, kind: width_sweep}
+  - {name: holes, kind: manifold_holes}
+  - {name: families_in_codes, kind: latent_map, property: chemical_family}
+  - {name: best_input, kind: probe_leaderboard, split: systems, target: stiffness, head: trees}
+  - {name: gain, kind: family_benefit, split: families, target: gap, compare: [descriptors, codes]}
+  - {name: under_splits, kind: split_comparison, target: gap, head: ridge}
+  - {name: near, kind: neighbourhoods}
+  - {name: covered, kind: coverage}
+  - {name: labels, kind: learning_curves, test: active_learning}
+  - {name: faults, kind: failure_modes}
+tables:
+  - {name: gains, kind: family_benefit, split: systems, compare: [greybox, descriptors]}
+""",
+    "studies/transferred.yaml": """
+title: Whether an encoder of many compositions helps where labels are few
+dataset: alloys
+views: [magpie]
+representations: [pca]
+probing:
+  targets:
+    merit: {sql: zt}
+  inputs:
+    descriptors: [magpie/pca]
+  trials:
+    - {split: rows, heads: [ridge]}
+  resampled_by: composition
+tests:
+  transfer:
+    source: crystals
+    view: magpie
+    encoder: code
+    columns: [temperature]
+    group: composition
+    heads: [ridge]
+    targets: [merit]
+    sizes: [25]
+figures:
+  - {name: few_labels, kind: learning_curves, test: transfer}
+""",
+    "studies/own_crystals.yaml": """
+title: Crystals of its own
+dataset:
+  name: silica
+  kind: crystal
+  title: Silica
+  query: {elements: [Si, O], is_stable: true}
+  columns: {energy_above_hull: e_hull}
+views:
+  - {name: few, kind: selected, of: [geometry], n_features: 5, split: one_fold}
 representations: [as_is]
 """,
 }

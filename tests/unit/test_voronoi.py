@@ -191,3 +191,27 @@ def test_a_time_limit_leaves_the_timer_that_ran_before():
     finally:
         signal.signal(signal.SIGALRM, before)
         signal.setitimer(signal.ITIMER_REAL, *left)
+
+
+def test_a_time_limit_that_a_destructor_swallows_is_raised_again():
+    with pytest.raises(TimeLimitExceeded), time_limit(0.02):
+        try:
+            while True:
+                pass
+        except TimeLimitExceeded:
+            pass
+        while True:
+            pass
+
+
+def test_a_time_limit_that_ends_with_the_work_leaves_no_alarm_behind():
+    handler, limits = signal.getsignal(signal.SIGALRM), np.random.default_rng(0).uniform(1e-6, 3e-5, 3000)
+    exceeded = 0
+    for seconds in limits.tolist():
+        try:
+            with time_limit(seconds):
+                sum(range(100))
+        except TimeLimitExceeded:
+            exceeded += 1
+        assert signal.getsignal(signal.SIGALRM) is handler
+    assert 0 < exceeded < 3000

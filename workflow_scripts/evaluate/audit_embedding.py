@@ -13,7 +13,7 @@ def main(job):
     features = join_views(dataset, job.input.views).set_index(table_info(dataset).key_field.name)
     records = audit(
         features, read_table(job.input.split[0]), read_keyed(dataset)[1], params.encoder, params.test,
-        seed=params.runtime["seed"], device=params.runtime["device"],
+        resampled_by=params.resampled_by, seed=params.runtime["seed"], device=params.runtime["device"],
     )  # fmt: skip
     table = tests_frame(study, table_info(dataset).name, records)
     write_table(table, job.output[0], TESTS, lineage=job.lineage, attributes={"study": study})

@@ -7,7 +7,7 @@ from matlas.evaluate.manifold import manifold
 from matlas.evaluate.records import tests_frame
 from matlas.jobs import run
 from matlas.retrieval import join_views
-from matlas.tables import read_table, table_info, write_table
+from matlas.tables import read_keyed, read_table, table_info, write_table
 from schemas.tables.learning import TESTS
 
 
@@ -17,7 +17,9 @@ def main(job):
     folders = [Path(file).parent for file in job.input.models if Path(file).name == CARD]
     encoders = {folder.name: load_model(folder, params.runtime["device"]) for folder in folders}
     parts = read_table(job.input.split[0])
-    records = manifold(features, parts, encoders, params.test, seed=params.runtime["seed"])
+    group = params.resampled_by
+    groups = read_keyed(dataset, [group])[1][group] if group else None
+    records = manifold(features, parts, encoders, params.test, groups=groups, seed=params.runtime["seed"])
     table = tests_frame(study, table_info(dataset).name, records)
     write_table(table, job.output[0], TESTS, lineage=job.lineage, attributes={"study": study})
 

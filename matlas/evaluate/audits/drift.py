@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from matlas.evaluate.audits.subject import DATA, PLANTED, Subject
-from matlas.evaluate.redraws import interval, redrawn, score
+from matlas.evaluate.resampling import interval, redrawn, score
 from matlas.probe.splits import TEST as TEST_PART
 from matlas.probe.splits import fold_parts
 

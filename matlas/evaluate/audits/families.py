@@ -10,7 +10,7 @@ import pandas as pd
 from matlas.autoencoders.ranges import mahalanobis
 from matlas.encoders import Encoder, encoder_of
 from matlas.evaluate.audits.subject import DATA, PLANTED, Subject, notable
-from matlas.evaluate.redraws import score
+from matlas.evaluate.resampling import score
 
 log = logging.getLogger(__name__)
 

@@ -9,8 +9,7 @@ import pandas as pd
 from sklearn.preprocessing import StandardScaler
 
 from matlas.evaluate.audits.subject import DATA, PLANTED, Subject
-from matlas.evaluate.redraws import interval, redrawn
-from matlas.evaluate.resampling import mean_over_groups
+from matlas.evaluate.resampling import interval, mean_over_groups, redrawn
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from matlas.evaluate.audits.subject import DATA, PLANTED, Subject, notable, told_apart
-from matlas.evaluate.resampling import Interval
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +28,8 @@ def source_audit(
     none are left out. Matched: from the rows that agree in all of `matched_by`, equal numbers of both sources are
     drawn. Cases "data" (the code, matched), "data, unmatched", "data, descriptors" and "data, descriptors, unmatched";
     "random labels": the matched rows with their sources shuffled; "planted": 1 standard deviation added to 20 columns
-    of all rows of the second source, and the encoder trained on that. caught: the sources are told apart.
+    of all rows of the second source, and the encoder trained on that. caught: the sources are told apart better than
+    the random labels.
     Left out, with a warning in the log, where fewer than 30 rows of each source match.
     """
     first, second = (about[name].reindex(subject.features.index).to_numpy(dtype=bool) for name in sources)
@@ -52,13 +52,17 @@ def source_audit(
         RANDOM_LABELS: (subject.codes, shuffled, matched),
         PLANTED: (biased, source, matched),
     }
+    found = {
+        case: told_apart(codes[of], labels[of], subject.groups[of], **subject.redraws)
+        for case, (codes, labels, of) in cases.items()
+    }
     records = []
-    for case, (codes, labels, of) in cases.items():
-        found: Interval = told_apart(codes[of], labels[of], subject.groups[of], **subject.redraws)
-        place = {"test": TEST, "case": case, "n": len(of), "seed": subject.seed}
+    for case, score in found.items():
+        place = {"test": TEST, "case": case, "n": len(cases[case][2]), "seed": subject.seed}
+        caught = float(notable(score, found[RANDOM_LABELS]))
         records += [
-            {**place, "metric": "roc_auc", **found._asdict()},
-            {**place, "metric": "caught", "value": float(notable(found))},
+            {**place, "metric": "roc_auc", **score._asdict()},
+            {**place, "metric": "caught", "value": caught},
         ]
     return records
 

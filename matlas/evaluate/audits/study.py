@@ -14,7 +14,7 @@ from matlas.evaluate.audits.polymorphs import NEEDED, polymorph_audit
 from matlas.evaluate.audits.shortcut import TRAININGS, shortcut_audit
 from matlas.evaluate.audits.sources import source_audit
 from matlas.evaluate.audits.subject import Subject
-from matlas.evaluate.redraws import DRAWS
+from matlas.evaluate.resampling import DRAWS
 from matlas.evaluate.retraining import EPOCHS
 from matlas.probe.targets import target_values
 

@@ -12,8 +12,7 @@ from threadpoolctl import threadpool_limits
 from matlas.encoders import Encoder
 from matlas.errors import DataError
 from matlas.evaluate.alignment import rows_of
-from matlas.evaluate.redraws import DRAWS, score
-from matlas.evaluate.resampling import Interval
+from matlas.evaluate.resampling import DRAWS, Interval, score
 from matlas.evaluate.retraining import EPOCHS, retrained
 from matlas.probe.heads import CLASSIFICATION, REGRESSION, head_of
 from matlas.probe.splits import TEST, TRAIN, balanced_folds
@@ -101,9 +100,11 @@ def read_number(
     return score("spearman", values, predicted, groups, draws=draws, seed=seed)
 
 
-def notable(found: Interval) -> bool:
-    """Whether two sets of rows are told apart for certain, and well enough to matter."""
-    return found.low is not None and found.low > 0.5 and found.value >= NOTABLE_AUC
+def notable(found: Interval, chance: Interval | None = None, least: float = NOTABLE_AUC) -> bool:
+    """Whether a score is above chance for certain (its interval above that of `chance`, by default above a half), and
+    large enough to matter."""
+    limit = 0.5 if chance is None else chance.high
+    return None not in (found.low, limit) and found.low > limit and found.value >= least
 
 
 def _read(codes: np.ndarray, values: np.ndarray, groups: np.ndarray, task: str, seed: int) -> np.ndarray:

@@ -7,8 +7,9 @@ from collections.abc import Collection, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter
 
-from matlas.figures.style import INK, MARKERS, PALETTE
+from matlas.figures.style import INK, MARKERS, PALETTE, log_axis
 
 DASHED, DOTTED = (0, (4, 3)), (0, (1, 1.5))
 
@@ -52,3 +53,19 @@ def row_axis(ax: Axes, names: Sequence[str], strong: Collection[int] = ()) -> No
     ax.grid(axis="y", visible=False)
     for line in range(1, len(names)):
         ax.axhline(line - 0.5, color="#e6e6e6", lw=0.6, zorder=0)
+
+
+def error_axis(ax: Axes, values: np.ndarray) -> None:
+    """A logarithmic y axis for the positive ones of values; within two decades also 2 and 5 are labelled."""
+    values = values[values > 0]
+    if not len(values):
+        return
+    log_axis(ax, float(values.min()), float(values.max()))
+    if values.max() / values.min() < 100:
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        ax.yaxis.set_minor_formatter(FuncFormatter(_two_or_five))
+
+
+def _two_or_five(value: float, _position: int) -> str:
+    text = f"{value:.6g}"
+    return text if text.strip("0.") in ("2", "5") else ""

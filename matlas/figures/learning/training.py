@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from matlas.errors import DataError
-from matlas.figures.learning.points import DASHED, reference
+from matlas.figures.learning.points import DASHED, error_axis, reference
 from matlas.figures.learning.words import held_out_from
 from matlas.figures.study_data import SpaceKey, StudyData, in_words
-from matlas.figures.style import INK, MUTED, PALETTE, beside, count, listed, log_axis, number, page
+from matlas.figures.style import INK, MUTED, PALETTE, beside, count, listed, number, page
 
 WORST = 3  # columns named
 CELLS = 60  # of the density, along each axis
@@ -52,7 +52,9 @@ def training_curves(spec: Mapping, data: StudyData) -> tuple[Figure, pd.DataFram
         Line2D([], [], color=PALETTE[3], lw=1.4, ls=DASHED, label="validation error"),
         Line2D([], [], color=PALETTE[3], marker="o", ms=6, mec=INK, ls="none", label="kept epoch"),
     ]
-    figure, axes = page(data, title, notes, columns=len(tables), across=2, panel=(4.6, 2.9), sharey=True, legend=handles)
+    figure, axes = page(
+        data, title, notes, columns=len(tables), across=2, panel=(4.6, 2.9), sharey=True, legend=handles
+    )
     for ax, (space, here) in zip(axes[0], tables.items(), strict=True):
         kept = here[here["kept"]].iloc[0]
         ax.plot(here["epoch"], here["train_loss"], color=PALETTE[0], lw=1.4)
@@ -63,10 +65,7 @@ def training_curves(spec: Mapping, data: StudyData) -> tuple[Figure, pd.DataFram
         ax.set_xlabel(f"Epoch (kept: {kept['epoch']} of {epochs[space]})")
         ax.set_xlim(0, epochs[space] * 1.03 + 1)
         ax.tick_params(labelleft=True)
-    losses = table[["train_loss", "validation_loss"]].to_numpy()
-    positive = losses[losses > 0]
-    if len(positive):
-        log_axis(axes[0, 0], positive.min(), positive.max())
+    error_axis(axes[0, 0], table[["train_loss", "validation_loss"]].to_numpy())
     for ax in axes[0, :: beside(len(tables), 2)]:
         ax.set_ylabel("Mean squared error\n(standardised units)")
     return figure, table
@@ -87,8 +86,7 @@ def reconstruction_parity(spec: Mapping, data: StudyData) -> tuple[Figure, pd.Da
     cells = {space: _cells(space, rows, limit) for space, rows in rebuilt.items()}
     best = max(whole, key=lambda space: whole[space]["r2"])
     title = (
-        f"{_name(data, best)[0].upper() + _name(data, best)[1:]} rebuilds {100 * whole[best]['r2']:.0f} % of the "
-        f"variance of rows it has not seen"
+        f"{_name(data, best)} rebuilds {100 * whole[best]['r2']:.0f} % of the variance of rows it has not seen"
     ) + (f"; {_others(data, whole, best)}" if len(whole) > 1 else "")
     rows = max(table[data.key].nunique() for table in rebuilt.values())
     beyond = sum(int((table[["truth", "rebuilt"]].abs() > limit).any(axis=1).sum()) for table in rebuilt.values())
@@ -113,7 +111,8 @@ def reconstruction_parity(spec: Mapping, data: StudyData) -> tuple[Figure, pd.Da
         drawn = ax.pcolormesh(edges, edges, grid.to_numpy(), cmap="viridis", norm=LogNorm(1, max(most, 2)),
                               rasterized=True)  # fmt: skip
         ax.plot([-limit, limit], [-limit, limit], color=INK, lw=0.9, ls=DASHED)
-        ax.set_title(f"{data.space_name(space)}: R² = {whole[space]['r2']:.3f}")
+        ax.set_title(data.space_name(space))
+        ax.text(0.03, 0.97, f"R² = {whole[space]['r2']:.3f}", transform=ax.transAxes, va="top")
         ax.set(xlabel="Value in the row (standard deviations)", xlim=(-limit, limit), ylim=(-limit, limit))
         ax.set_aspect("equal")
         ax.tick_params(labelbottom=True, labelleft=True)
@@ -152,7 +151,9 @@ def _by_column(space: SpaceKey, rows: pd.DataFrame) -> pd.DataFrame:
     """Of each column, then of all."""
     spread = (rows["truth"] - rows.groupby("feature")["truth"].transform("mean")) ** 2
     sums = pd.DataFrame({"feature": rows["feature"], "error": (rows["rebuilt"] - rows["truth"]) ** 2, "spread": spread})
-    sums = sums.groupby("feature", sort=False).agg(error=("error", "sum"), spread=("spread", "sum"), values=("error", "size"))
+    sums = sums.groupby("feature", sort=False).agg(
+        error=("error", "sum"), spread=("spread", "sum"), values=("error", "size")
+    )
     sums = pd.concat([sums.assign(mark="column"), pd.DataFrame([{**sums.sum(), "mark": "all"}])])
     sums = sums.rename_axis("feature").reset_index()
     sums["feature"] = sums["feature"].where(sums["mark"] == "column")
