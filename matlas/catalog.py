@@ -45,7 +45,7 @@ REGISTRY = {
         "max": _F, "citation": _S,
     },
     "labels": {"table_name": _S, "name": _S, "label": _S},
-    "origins": {"table_name": _S, "provider": _S, "release": _S, "retrieved": _S},
+    "origins": {"table_name": _S, "provider": _S, "source": _S, "release": _S, "retrieved": _S},
     "lineage": {"table_name": _S, "input": _S, "input_hash": _S},
     "simulated": {"table_name": _S, "simulated": _B},
     "weights": {"table_name": _S, "view": _S, "weights": _S, "licence": _S},
@@ -284,7 +284,7 @@ def _registry(tables: Sequence[_Table], studies: Mapping[str, Mapping], logs: Pa
             "created": info.created,
         })  # fmt: skip
         if "provider" in info.attributes:
-            origin = {name: info.attributes[name] for name in ("provider", "release", "retrieved")}
+            origin = {name: info.attributes[name] for name in ("provider", "source", "release", "retrieved")}
             rows["origins"].append({"table_name": table.name, **origin})
         rows["simulated"].append({"table_name": table.name, "simulated": lineage.simulated})
         if table.path is not None:
@@ -308,6 +308,12 @@ def _registry(tables: Sequence[_Table], studies: Mapping[str, Mapping], logs: Pa
             {**cost, "wildcards": json.dumps(cost["wildcards"]), "notes": json.dumps(cost["notes"])}
             for cost in read_costs(Path(logs))
         ]
+        fetched = {
+            json.loads(job["wildcards"]).get("source"): job["finished"][:10]
+            for job in rows["jobs"] if job["rule"] in ("download_source", "simulate_source")
+        }  # fmt: skip
+        for origin in rows["origins"]:
+            origin["retrieved"] = origin["retrieved"] or fetched.get(origin["source"], "")
     return rows
 
 

@@ -98,7 +98,8 @@ rule simulate_source:
 # Asks the Materials Project; what it has answered is kept in the cache, so that an interrupted query goes on.
 rule query_crystals:
     output:
-        "<results>/queries/{dataset}.jsonl.gz",
+        crystals="<results>/queries/{dataset}.jsonl.gz",
+        origin="<results>/queries/{dataset}.json",
     log:
         "<logs>/acquire/{dataset}.query.log",
     benchmark:

@@ -84,6 +84,7 @@ rule parse_crystals:
 rule clean_crystals:
     input:
         raw=lambda w: raw_files(w.dataset),
+        origin=lambda w: query_origin(w.dataset),
         crystals=gather.crystals("<results>/parsed/{{dataset}}/{scatteritem}.crystals.parquet"),
         sites=gather.crystals("<results>/parsed/{{dataset}}/{scatteritem}.sites.parquet"),
         rejects=gather.crystals("<results>/parsed/{{dataset}}/{scatteritem}.rejects.parquet"),

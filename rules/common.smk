@@ -64,6 +64,12 @@ def raw_files(dataset):
     return [f"<results>/sources/{definition.source}/{file}" for file in dict.fromkeys(named)]
 
 
+def query_origin(dataset):
+    """What a database said of itself when it was asked for a dataset."""
+    asked = ATLAS.datasets[dataset].provider == "api"
+    return [f"<results>/queries/{dataset}.json"] if asked else []
+
+
 def image_folder(dataset):
     """The folder that holds the images of a dataset."""
     definition = ATLAS.datasets[dataset]

@@ -42,6 +42,10 @@ rule render_report:
         restrictions={name: restrictions_of(name) for name in ATLAS.studies},
         left_out=LEFT_OUT,
         skipped={name: ATLAS.skipped(name) for name in ATLAS.studies},
+        methods={
+            "splits": {name: spec(split) for name, split in ATLAS.methods.splits.items()},
+            "representations": {name: spec(r) for name, r in REPRESENTATIONS.items()},
+        },
         sources={name: spec(source) for name, source in ATLAS.sources.items()},
         datasets={name: spec(dataset) for name, dataset in ATLAS.datasets.items()},
         code=code_of("report/render_report.py"),

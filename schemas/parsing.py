@@ -11,7 +11,7 @@ from typing import Annotated, Union, get_args, get_origin
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from matlas.errors import ConfigError, nearest
-from schemas.config.base import CLAIM_ID, NAME, SHA256
+from schemas.config.base import CLAIM_ID, NAME, SHA256, SPACE
 from schemas.strict_yaml import read_yaml
 
 
@@ -38,7 +38,7 @@ _EXPECTED = {
     "float_type": "a number", "float_parsing": "a number",
     "invalid_key": "a key that is text", "bool_type": "true or false", "bool_parsing": "true or false",
     NAME: "a lower-case letter, then lower-case letters, digits or _", SHA256: "64 hexadecimal digits",
-    CLAIM_ID: "lower-case words joined by -",
+    CLAIM_ID: "lower-case words joined by -", SPACE: "view/representation, as in magpie/pca10",
 }  # fmt: skip
 
 

@@ -64,7 +64,8 @@ def probe(
     truth = _numbers(target)
     group = rows_of(groups, key, "groups").to_numpy()
     folds = [_fold_of(name, rows, key, truth) for name, rows in parts.groupby("fold", sort=False)]
-    fits_each = len(inputs) * len(heads) * (1 + (SHUFFLED in controls)) + (MEAN in controls)
+    first = next(iter(heads))
+    fits_each = len(inputs) * (len(heads) + (SHUFFLED in controls)) + (MEAN in controls)
     progress = Progress("heads", len(folds) * fits_each, " fitted")
     predictions, fits = [], []
 
@@ -88,7 +89,7 @@ def probe(
             X = preparation.fit(raw, fold.prepared, group, fold.name).transform(raw)
             for head, spec in heads.items():
                 fit(fold, name, head, spec, X, truth)
-                if SHUFFLED in controls:
+                if SHUFFLED in controls and head == first:
                     fit(fold, name, shuffled(head), spec, X, permuted)
     progress.finished()
     return pd.concat(predictions, ignore_index=True), pd.DataFrame(fits)

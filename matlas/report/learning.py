@@ -158,7 +158,7 @@ def networks(store: Store, study: str, structure: Mapping, methods: Mapping[str,
         if active < width:
             rest = f"the other {width - active} carry" if width - active > 1 else "the other one carries"
             remarks.append(f"{name} uses {active} of the {width} units of its code: {rest} nothing (collapse).")
-        if angle := measured.get(("angle_to_pca", "all")):
+        if (angle := measured.get(("angle_to_pca", "all"))) is not None:
             remarks.append(f"{name} spans what as many principal components span, but for {number(angle)}° at most.")
     said = (
         "Error: mean squared error of held-out rows as they are rebuilt, in standardised units, in which the mean of "

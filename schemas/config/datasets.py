@@ -53,7 +53,10 @@ class Entities(Model):
     @model_validator(mode="after")
     def _one_origin(self):
         if [self.source, self.path, self.query].count(None) != 2:
-            raise ValueError("either `source` (an id of config/sources.yaml) or `path` (a file or folder of yours)")
+            raise ValueError(
+                "either `source` (an id of config/sources.yaml), `path` (a file or folder of yours) or, of crystals, "
+                "`query` (what the Materials Project is asked)"
+            )
         return self
 
     @property
@@ -178,8 +181,8 @@ class CrystalDataset(Entities):
 
     @model_validator(mode="after")
     def _described_once(self):
-        if self.tables and (self.columns or self.source is None):
-            raise ValueError("`tables` with a source, or `columns` of the one table there is")
+        if self.tables and (self.source is None or {"id", "structure", "columns"} & self.model_fields_set):
+            raise ValueError("`tables` with a source, or `id`, `structure` and `columns` of the one table there is")
         return self
 
     @property

@@ -344,9 +344,8 @@ def test_networks_stand_beside_linear_methods_of_their_width_and_a_collapsed_one
     said = text(page.get_element_by_id("study-learned"))
     assert "vae3 uses 1 of the 3 units of its code: the other 2 carry nothing (collapse)." in said
     assert "ae2 uses" not in said
-    assert (
-        "ae2 spans what as many principal components span, but for 0.25° at most." in said and "vae3 spans" not in said
-    )
+    assert "ae2 spans what as many principal components span, but for 0.25° at most." in said
+    assert "vae3 spans" not in said
 
 
 def test_each_target_has_its_inputs_by_heads_with_controls_and_its_best_cell(page, root):

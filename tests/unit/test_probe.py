@@ -258,7 +258,7 @@ def test_every_entity_is_predicted_once_by_a_head_that_never_saw_it(study):
     assert (per_model.nunique() == 300).all() and (per_model.size() == 300).all()
     assert set(per_model.groups) == {
         ("none", "mean"),
-        *((i, h) for i in study["inputs"] for h in ("line", "trees", shuffled("line"), shuffled("trees"))),
+        *((i, h) for i in study["inputs"] for h in ("line", "trees", shuffled("line"))),
     }
     train = study["parts"].query("fold == 'fold 2' and part == 'train'")["material_id"]
     test = study["parts"].query("fold == 'fold 2' and part == 'test'")["material_id"]
@@ -302,8 +302,7 @@ def test_shuffled_heads_score_at_chance_where_heads_find_the_signal(study):
     scores = score_table(predictions, study["groups"], "regression", ["spearman", "r2"], n_bootstrap=50)
     rho = scores.query("fold == 'all' and metric == 'spearman'").set_index(["input", "head"])["value"]
     assert rho["descriptors", "line"] > 0.95 and rho["descriptors", "trees"] > 0.7
-    for head in ("line", "trees"):
-        assert abs(rho["descriptors", shuffled(head)]) < 0.2
+    assert abs(rho["descriptors", shuffled("line")]) < 0.2
     r2 = scores.query("fold == 'all' and metric == 'r2'").set_index(["input", "head"])["value"]
     assert r2["none", "mean"] == pytest.approx(0, abs=0.05)
 

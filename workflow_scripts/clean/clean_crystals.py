@@ -4,6 +4,7 @@ from pathlib import Path
 
 from matlas.clean.crystal_tables import raw_crystals
 from matlas.clean.crystals import Parsed, clean_crystals
+from matlas.clean.origin import origin_of
 from matlas.jobs import run
 from matlas.tables import read_table, write_table
 from schemas.config.datasets import CrystalDataset
@@ -16,7 +17,7 @@ def main(job):
     shares = zip(job.input.crystals, job.input.sites, job.input.rejects, strict=True)
     parsed = [Parsed(*map(read_table, share)) for share in shares]
     clean, sites, rejects = clean_crystals(raw, refused, parsed, dataset, name)
-    origin = {"provider": dataset.provider, "release": dataset.release, "retrieved": dataset.retrieved}
+    origin = origin_of(dataset, job.input.origin)
     about = {"lineage": job.lineage, "attributes": {"dataset": name, **origin}}
     write_table(rejects, job.output.rejects, REJECTS, **about)
     write_table(sites, job.output.sites, sites_schema(name, crystal_key(dataset)), **about)

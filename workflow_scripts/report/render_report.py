@@ -11,7 +11,7 @@ def main(job):
     render(
         Path(job.output[0]), Path(job.input.catalog).parent, studies=params.studies, structures=params.structure,
         skipped=params.skipped, left_out=params.get("left_out", {}), restrictions=params.restrictions,
-        sources=params.sources, datasets=params.datasets, logs=Path(job.log).parents[1],
+        methods=params.methods, sources=params.sources, datasets=params.datasets, logs=Path(job.log).parents[1],
     )  # fmt: skip
 
 
