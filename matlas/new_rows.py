@@ -21,36 +21,53 @@ def embed_file(model: str | PathLike, entities: str | PathLike, device: str = "a
     """Rows of a table of entities followed by z_0 …, reconstruction_error, outside_range and why; and the model's card.
 
     model : its folder; entities : a table (.csv, .tsv, .xlsx, .parquet, .json) that holds either all features of the
-    model by name, or what they are computed from: a column formula, or for crystals cif (or structure, poscar).
+    model by name, or what they are computed from: a column formula, or for crystals cif (or structure, poscar), and by
+    name what is not computed, such as a temperature.
     Raises DataError for a row whose features can't be computed, and names it: no row is left out.
     """
     network, card = load_model(model, device)
-    given = read_raw(entities)
+    given = read_raw(entities).reset_index(drop=True)
+    if not len(given):
+        raise DataError("no rows to embed", where=entities)
     features = _features(given, card["features"], card["data"]["views"], str(entities))
     made = embed_rows(network, card, features)
     if doubled := [column for column in made if column in given]:
         raise DataError(f"column {doubled[0]!r} would stand in the result twice", where=entities, do="rename it")
-    return pd.concat([given, made.set_axis(given.index)], axis=1), card
+    return pd.concat([given, made], axis=1), card
 
 
 def _features(given: pd.DataFrame, wanted: Sequence[str], views: Mapping[str, Mapping], where: str) -> pd.DataFrame:
-    """The features `wanted` of each row: as given, or computed by `views`, definitions of stored views by name."""
+    """The features `wanted` of each row: as given, or computed by `views`, definitions of stored views by name, beside
+    the columns of the dataset that the model was given with them."""
     if set(wanted) <= set(given.columns):
-        return given[list(wanted)].apply(lambda column: _numbers(column, where))
-    crystals = _crystals(given, where) if any(view["kind"] == "crystal" for view in views.values()) else None
-    formulas = [str(c) for c in given[_column(given, FORMULAS, where)]] if crystals is None else crystals[1]
+        return given[list(wanted)].apply(_numbers, where=where)
+    for name, view in views.items():
+        if view["kind"] not in ("composition", "crystal"):
+            raise DataError(
+                f"view {name} can't be computed from a table", where=where, expected="all features of the model by name"
+            )
+    crystals, symmetry = [], None
+    if any(view["kind"] == "crystal" for view in views.values()):
+        crystals, symmetry = _crystals(given, where)
+        formulas = [_formula(crystal) for crystal in crystals]
+    else:
+        formulas = given[_column(given, FORMULAS, where)].tolist()
     parts = [
-        _geometry(crystals[0], view, where) if view["kind"] == "crystal" else _statistics(formulas, view, where)
+        _geometry(crystals, symmetry, view, where) if view["kind"] == "crystal" else _statistics(formulas, view, where)
         for view in views.values()
     ]
-    return pd.concat(parts, axis=1)[list(wanted)]
+    computed = pd.concat(parts, axis=1)
+    beside = [name for name in wanted if name not in computed]
+    if missing := [name for name in beside if name not in given]:
+        raise DataError("a feature of the model is neither given nor computed", where=where, expected=missing[0])
+    return pd.concat([computed, given[beside]], axis=1)[list(wanted)].apply(_numbers, where=where)
 
 
 def _numbers(column: pd.Series, where: str) -> pd.Series:
     numbers = pd.to_numeric(column, errors="coerce").astype(float)
     if (bad := np.flatnonzero(~np.isfinite(numbers))).size:
-        found = f"{column.iloc[bad[0]]!r} in row {bad[0] + 1}"
-        raise DataError(f"column {column.name!r} is not a number in every row", where=where, found=found)
+        found = f"{column.tolist()[bad[0]]!r} in row {bad[0] + 1}"
+        raise DataError(f"feature {column.name!r} is not a number in every row", where=where, found=found)
     return numbers
 
 
@@ -77,21 +94,23 @@ def _statistics(formulas: list[str], view: Mapping, where: str) -> pd.DataFrame:
     return pd.DataFrame(featurize(compositions, view, table), columns=[f.name for f in feature_fields(view, table)])
 
 
-def _crystals(given: pd.DataFrame, where: str) -> tuple[list, list[str]]:
-    """The crystals of the rows, and their formulas."""
+def _crystals(given: pd.DataFrame, where: str) -> tuple[list, pd.DataFrame]:
+    """The crystals of the rows, and their symmetry."""
     from matlas.crystals.read import CrystalError, check_crystal, read_crystal
+    from matlas.crystals.symmetry import symmetry_of
     from schemas.config.datasets import CrystalDataset
 
     usual = CrystalDataset(kind="crystal", title="new rows", path=where)
-    crystals = []
+    crystals, symmetry = [], {}
     for row, structure in enumerate(given[_column(given, STRUCTURES, where)], 1):
         try:
             crystal = read_crystal(structure, str(row))
             check_crystal(crystal, usual.shortest_distance, usual.volume_per_atom)
+            symmetry[crystal.key] = symmetry_of(crystal, usual.symmetry_tolerance)
         except CrystalError as error:
             raise DataError("a crystal can't be used", where=f"{where}, row {row}", found=error) from error
         crystals.append(crystal)
-    return crystals, [_formula(crystal) for crystal in crystals]
+    return crystals, pd.DataFrame(list(symmetry.values()), index=list(symmetry))
 
 
 def _formula(crystal) -> str:
@@ -101,16 +120,11 @@ def _formula(crystal) -> str:
     return "".join(f"{SYMBOLS[z]}{amount}" for z, amount in formula_amounts(crystal).items())
 
 
-def _geometry(crystals: list, view: Mapping, where: str) -> pd.DataFrame:
+def _geometry(crystals: list, symmetry: pd.DataFrame, view: Mapping, where: str) -> pd.DataFrame:
     from matlas.crystals.structure import Crystals
-    from matlas.crystals.symmetry import symmetry_of
     from matlas.features.crystal import geometry_batches
     from matlas.features.elements import load_element_table
-    from schemas.config.datasets import CrystalDataset
 
-    tolerance = CrystalDataset.model_fields["symmetry_tolerance"].default
-    keys = [crystal.key for crystal in crystals]
-    symmetry = pd.DataFrame([symmetry_of(c, tolerance) | {"n_sites": len(c.z)} for c in crystals], index=keys)
     features, failures = geometry_batches(
         Crystals.of(crystals), symmetry, view, load_element_table(view["table"]), key="_row"
     )

@@ -54,7 +54,7 @@ def train_on(
     if hasattr(encoder, "active_units_"):  # a network may leave parts of its code unused
         train = matrix[(part == TRAIN).to_numpy()]
         records += _collapse_records(collapse_report(encoder, train), seed)
-        if spec["kind"] == "linear":
+        if encoder.kind == "linear":
             records.append({"metric": "angle_to_pca", "value": angle_to_pca(encoder, train), "seed": seed})
     made = Representation(encoder.transform(matrix), records, getattr(encoder, "loadings_", None), error)
     return encoder, made, part
@@ -67,8 +67,8 @@ def encode_folds(
     """Codes of the rows of each fold, by an encoder that has seen its training rows and nothing else.
 
     raw : (n, p), indexed by the entity key; selected : how columns are chosen first (n_features, max_correlation), in
-    each fold anew; groups : group of each entity; of a split without validation rows, whole groups of training rows
-    decide when a training ends. Returns the key, fold, part, z_0 … and reconstruction_error.
+    each fold anew; groups : group of each entity. Validation rows decide when a training ends; of a fold without any,
+    whole groups of training rows do. Returns the key, fold, part, z_0 … and reconstruction_error.
     """
     tables = []
     progress = Progress("encoders", parts["fold"].nunique(), " trained")
@@ -99,7 +99,7 @@ def angle_to_pca(encoder: Encoder, rows: np.ndarray) -> float:
     width = encoder.code_width_
     rebuilt = encoder.inverse_transform(np.vstack([np.zeros(width), np.eye(width)]))
     directions = (rebuilt[1:] - rebuilt[0]) / encoder.scale_
-    components = PrincipalComponents(width).fit(rows).loadings_
+    components = PrincipalComponents(width, encoder.standardise).fit(rows).loadings_
     return float(np.degrees(subspace_angles(directions.T, components.T).max()))
 
 
@@ -138,7 +138,7 @@ def _part_of(entities: pd.Index, parts: pd.DataFrame) -> pd.Series:
 
 def _fit(encoder: Encoder, matrix: np.ndarray, part: pd.Series, groups: pd.Series | None = None) -> None:
     train, validation = ((part == name).to_numpy() for name in (TRAIN, VALIDATION))
-    if groups is None and validation.any():
+    if validation.any():
         encoder.fit(matrix[train], validation=matrix[validation])
     else:
         of_row = None if groups is None else groups.reindex(part.index).to_numpy()[train]

@@ -127,7 +127,7 @@ rule sweep_bottleneck:
         "<logs>/evaluate/bottleneck/{study}.log",
     benchmark:
         "<benchmarks>/evaluate/bottleneck/{study}.tsv"
-    threads: ATLAS.settings.runtime.blas_threads
+    threads: 1
     resources:
         mem_mb=3000,
         runtime=240,
@@ -138,6 +138,7 @@ rule sweep_bottleneck:
         targets=lambda w: targets_of(w.study, test_of(w.study, "bottleneck").targets),
         resampled_by=lambda w: ATLAS.datasets[ATLAS.dataset_of(w.study)].resampled_by,
         runtime=spec(ATLAS.settings.runtime),
+        blas_threads=1,
         code=code_of("evaluate/sweep_bottleneck.py"),
     message:
         "Measuring what survives a narrow code in study {wildcards.study}"
@@ -163,7 +164,7 @@ rule sample_manifold:
         "<logs>/evaluate/manifold/{study}.log",
     benchmark:
         "<benchmarks>/evaluate/manifold/{study}.tsv"
-    threads: ATLAS.settings.runtime.blas_threads
+    threads: 1
     resources:
         mem_mb=3000,
         runtime=60,
@@ -172,6 +173,7 @@ rule sample_manifold:
         test=lambda w: spec(test_of(w.study, "manifold")),
         resampled_by=lambda w: ATLAS.datasets[ATLAS.dataset_of(w.study)].resampled_by,
         runtime=spec(ATLAS.settings.runtime),
+        blas_threads=1,
         code=code_of("evaluate/sample_manifold.py"),
     message:
         "Looking for holes in the manifolds of study {wildcards.study}"
@@ -245,6 +247,7 @@ rule measure_uncertainty:
         head=lambda w: heads_of([test_of(w.study, "uncertainty").head]),
         resampled_by=lambda w: ATLAS.studies[w.study].probing.resampled_by,
         seed=ATLAS.settings.runtime.seed,
+        blas_threads=1,
         code=code_of("evaluate/measure_uncertainty.py"),
     message:
         "Measuring how far the predictions of study {wildcards.study} can be trusted"
@@ -297,7 +300,7 @@ rule audit_embedding:
         "<logs>/evaluate/audit/{study}.log",
     benchmark:
         "<benchmarks>/evaluate/audit/{study}.tsv"
-    threads: ATLAS.settings.runtime.blas_threads
+    threads: 1
     resources:
         mem_mb=3000,
         runtime=240,
@@ -307,6 +310,7 @@ rule audit_embedding:
         encoder=lambda w: spec(REPRESENTATIONS[test_of(w.study, "audit").encoder]),
         resampled_by=lambda w: ATLAS.datasets[ATLAS.dataset_of(w.study)].resampled_by,
         runtime=spec(ATLAS.settings.runtime),
+        blas_threads=1,
         code=code_of("evaluate/audit_embedding.py"),
     message:
         "Auditing the embedding of study {wildcards.study} for shortcuts and blind spots"
@@ -328,7 +332,7 @@ rule transfer_encoder:
         "<logs>/evaluate/transfer/{study}.log",
     benchmark:
         "<benchmarks>/evaluate/transfer/{study}.tsv"
-    threads: ATLAS.settings.runtime.blas_threads
+    threads: 1
     resources:
         mem_mb=3000,
         runtime=120,
@@ -339,6 +343,7 @@ rule transfer_encoder:
         targets=lambda w: targets_of(w.study, test_of(w.study, "transfer").targets),
         heads=lambda w: heads_of(test_of(w.study, "transfer").heads),
         runtime=spec(ATLAS.settings.runtime),
+        blas_threads=1,
         code=code_of("evaluate/transfer_encoder.py"),
     message:
         "Transferring an encoder to study {wildcards.study}"

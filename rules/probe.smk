@@ -70,6 +70,7 @@ rule probe_properties:
         split=lambda w: spec(ATLAS.methods.splits[w.split]),
         inputs=lambda w: how_prepared(inputs_of(w.study, w.split)),
         heads=lambda w: heads_of(trial_of(w.study, w.split).heads),
+        blas_threads=1,
         code=code_of("probe/probe_properties.py"),
     message:
         "Probing what study {wildcards.study} can read out under split {wildcards.split}"

@@ -38,6 +38,7 @@ use rule represent_view as project_view with:
         "Projecting {wildcards.dataset}/{wildcards.view} with {wildcards.representation}"
 
 
+# one thread: a network this small has nothing to divide (matlas/autoencoders/training.py)
 rule train_autoencoder:
     input:
         dataset="<results>/datasets/{dataset}.parquet",
@@ -56,7 +57,7 @@ rule train_autoencoder:
         "<benchmarks>/represent/{dataset}/{view}/{representation}.tsv"
     wildcard_constraints:
         representation=one_of(NETWORKS),
-    threads: ATLAS.settings.runtime.blas_threads
+    threads: 1
     resources:
         mem_mb=3000,
         runtime=120,
@@ -66,6 +67,7 @@ rule train_autoencoder:
         columns=lambda w: getattr(ATLAS.views[w.view], "columns", []),
         definitions=lambda w: {s: spec(ATLAS.views[s]) for s in ATLAS.raw_views(w.view)},
         runtime=spec(ATLAS.settings.runtime),
+        blas_threads=1,
         code=code_of("represent/train_autoencoder.py"),
     message:
         "Training {wildcards.representation} on {wildcards.dataset}/{wildcards.view}"
@@ -87,7 +89,7 @@ rule encode_folds:
         "<benchmarks>/represent/{dataset}/{view}/{representation}/{split}.tsv"
     wildcard_constraints:
         representation=one_of(NETWORKS),
-    threads: ATLAS.settings.runtime.blas_threads
+    threads: 1
     resources:
         mem_mb=3000,
         runtime=240,
@@ -98,6 +100,7 @@ rule encode_folds:
         resampled_by=lambda w: ATLAS.datasets[w.dataset].resampled_by,
         columns=lambda w: getattr(ATLAS.views[w.view], "columns", []),
         runtime=spec(ATLAS.settings.runtime),
+        blas_threads=1,
         code=code_of("represent/encode_folds.py"),
     message:
         "Training {wildcards.representation} on {wildcards.dataset}/{wildcards.view} for each fold of {wildcards.split}"

@@ -53,7 +53,9 @@ def _by_fold(path: str | PathLike, entities: pd.Index) -> dict[str, np.ndarray]:
     by_fold = {}
     for fold, rows in table.groupby("fold", sort=False):
         by_fold[fold] = np.zeros((len(entities), len(width)))
-        by_fold[fold][entities.get_indexer(rows[entities.name])] = rows[width].to_numpy()
+        at = entities.get_indexer(rows[entities.name])
+        known = at >= 0  # another view may not describe an entity that has a code
+        by_fold[fold][at[known]] = rows.loc[known, width].to_numpy()
     return by_fold
 
 

@@ -73,6 +73,8 @@ def probe_study(
         pairs = pairs_of(probing["compare"], inputs, heads)
         for group, rows, metrics in _groups(made, about, probing["families"], judged):
             scored = score_table(rows, groups, judged, metrics, **options)
+            if group:  # a fold has too few rows of a family
+                scored = scored[scored["fold"] == ALL]
             scores.append(scored.assign(**place, group=group))
             if pairs:
                 pooled = rows.assign(fold="")  # differences over all folds together
@@ -99,7 +101,7 @@ def _groups(
     for name in sorted(set(family)):
         rows = predictions[family == name]
         if rows[key].nunique() >= LEAST:
-            yield name, rows.assign(fold=rows["fold"].iloc[0]), [TASK_METRICS["regression"][0]]
+            yield name, rows.assign(fold=""), [TASK_METRICS["regression"][0]]
 
 
 def _extremes(target: pd.Series, parts: pd.DataFrame, *, largest: bool) -> dict:

@@ -181,7 +181,11 @@ class CrystalDataset(Entities):
 
     @model_validator(mode="after")
     def _described_once(self):
-        if self.tables and (self.source is None or {"id", "structure", "columns"} & self.model_fields_set):
+        # by value: read back from plain values, every field is set
+        one = any(
+            getattr(self, key) != CrystalTable.model_fields[key].default for key in ("id", "structure", "columns")
+        )
+        if self.tables and (self.source is None or one):
             raise ValueError("`tables` with a source, or `id`, `structure` and `columns` of the one table there is")
         return self
 

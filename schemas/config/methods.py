@@ -239,6 +239,7 @@ class Boosting(Model):
     """Gradient-boosted trees on histograms."""
 
     algorithm: Literal["boosting"]
+    max_rows: int | None = Field(default=None, ge=10)
     max_iter: int = Field(default=150, ge=1)
     learning_rates: list[Annotated[float, Field(gt=0)]] = Field(min_length=1)
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.manifold import trustworthiness
 
+from matlas import maps
 from matlas.errors import DataError
-from matlas.represent import finite_matrix, fit
+from matlas.represent import finite_matrix, fit, map_in_two_dimensions
 
 
 def pca(features, *, standardise=True, **parameters):
@@ -159,3 +161,65 @@ def test_a_map_of_too_few_rows_says_how_many_it_needs(blobs):
         fit(blobs[:40], algorithm="tsne", perplexity=30, init="pca", n_components=5, random_state=0)
     with pytest.raises(DataError, match="more than 15 neighbours, found 15"):
         fit(blobs[:15], algorithm="umap", n_neighbors=15, min_dist=0.1, n_components=5, random_state=0)
+
+
+@pytest.fixture
+def seen(monkeypatch):
+    """What a map is made of: it takes the first two columns, and keeps what it was given."""
+    kept = []
+
+    def corner(space, *, random_state):
+        kept.append(space)
+        return space[:, :2]
+
+    monkeypatch.setitem(maps.MAPS, "corner", corner)
+    return kept
+
+
+def test_a_map_of_some_rows_is_of_a_random_sample_and_says_which(features, seen):
+    made = fit(features, algorithm="corner", standardise=True, n_components=8, random_state=5, rows=40)
+    assert made.rows.tolist() == sorted(set(made.rows.tolist())) and len(made.rows) == 40 and made.rows.max() > 100
+    np.testing.assert_allclose(seen[0], standardised(features)[made.rows])  # scaled over all rows
+    np.testing.assert_array_equal(made.scores, seen[0][:, :2])
+    said = {r["metric"]: r["value"] for r in made.records}
+    assert said["n_rows"] == 40 and said["n_features"] == 8
+    assert said["trustworthiness"] == pytest.approx(trustworthiness(seen[0], made.scores, n_neighbors=5))
+    keys = pd.Index([f"m{i}" for i in range(300)], name="material_id")
+    frame = made.scores_frame(keys)
+    assert list(frame.columns) == ["material_id", "z_0", "z_1"]
+    assert frame["material_id"].tolist() == [f"m{i}" for i in made.rows]
+    again, other = (
+        map_in_two_dimensions(features, algorithm="corner", n_components=8, random_state=seed, rows=40)
+        for seed in (5, 6)
+    )
+    np.testing.assert_array_equal(again.rows, made.rows)
+    assert not np.array_equal(other.rows, made.rows)
+
+
+@pytest.mark.parametrize("rows", [None, 300, 999])
+def test_a_map_of_no_fewer_rows_than_there_are_is_of_all_in_their_order(rows, features, seen):
+    made = fit(features, algorithm="corner", n_components=8, random_state=0, rows=rows)
+    assert made.rows is None and "n_rows" not in {r["metric"] for r in made.records}
+    np.testing.assert_array_equal(seen[0], features)
+
+
+def test_shuffling_keeps_the_values_of_each_column_and_nothing_that_ties_columns(seen):
+    rng = np.random.default_rng(4)
+    features = rng.normal(size=(1500, 1)) + 0.3 * rng.normal(size=(1500, 5))
+    off_diagonal = ~np.eye(5, dtype=bool)
+    assert np.corrcoef(features.T)[off_diagonal].min() > 0.8
+    made = fit(features, algorithm="corner", n_components=5, random_state=0, shuffle=True)
+    assert np.abs(np.corrcoef(seen[0].T)[off_diagonal]).max() < 5 / np.sqrt(1500)  # five standard errors
+    np.testing.assert_array_equal(np.sort(seen[0], axis=0), np.sort(features, axis=0))
+    assert made.rows is None
+    # judged against the rows that were mapped
+    said = {r["metric"]: r["value"] for r in made.records}
+    assert said["trustworthiness"] == pytest.approx(trustworthiness(seen[0], made.scores, n_neighbors=5))
+
+
+def test_a_shuffled_map_of_some_rows_holds_the_values_of_those_rows(features, seen):
+    made = fit(features, algorithm="corner", n_components=8, random_state=0, rows=50, shuffle=True)
+    np.testing.assert_array_equal(np.sort(seen[0], axis=0), np.sort(features[made.rows], axis=0))
+    assert not np.array_equal(seen[0], features[made.rows])
+    again = fit(features, algorithm="corner", n_components=8, random_state=0, rows=50, shuffle=True)
+    np.testing.assert_array_equal(again.scores, made.scores)

@@ -97,6 +97,34 @@ def test_of_many_missing_entities_twenty_are_named(tmp_path):
         join_views(dataset, [view])
 
 
+def test_entities_that_a_view_says_it_leaves_out_are_left_out_and_the_log_says_how_many(tmp_path, tables, caplog):
+    known = SIZES[SIZES["composition"] != "SnSe"]
+    view = put(tmp_path, "features/ores/sizes.parquet", known, SIZES_SCHEMA, left_out="2")
+    found = join_views(tables[0], [tables[1], view], columns=["zt"])
+    expected = MERGED[MERGED["composition"] != "SnSe"].reset_index(drop=True)
+    assert_frame_equal(found, expected[["row_id", "zt", "mean_weight", "n_atoms", "mean_radius"]])
+    assert "2 of 5 entities of ores are left out" in caplog.text
+    # and what another view leaves out as well
+    weights = WEIGHTS[WEIGHTS["composition"] != "PbTe"]
+    other = put(tmp_path, "features/ores/weights.parquet", weights, WEIGHTS_SCHEMA, left_out="1")
+    assert join_views(tables[0], [other, view])["row_id"].tolist() == [2, 5]
+
+
+@pytest.mark.parametrize("said", ["0", "1", "3", None])
+def test_a_view_that_lacks_other_than_it_says_is_refused(said, tmp_path, tables):
+    attributes = {} if said is None else {"left_out": said}
+    known = SIZES[SIZES["composition"] != "SnSe"]
+    view = put(tmp_path, "features/ores/sizes.parquet", known, SIZES_SCHEMA, **attributes)
+    with pytest.raises(DataError, match=r"entities of ores have no row in sizes .*found 1: SnSe\."):
+        join_views(tables[0], [view])
+
+
+def test_a_view_that_says_it_leaves_some_out_but_has_them_is_refused(tmp_path, tables):
+    view = put(tmp_path, "features/ores/sizes.parquet", SIZES, SIZES_SCHEMA, left_out="2")
+    with pytest.raises(DataError, match="no row in sizes"):
+        join_views(tables[0], [view])
+
+
 def test_an_entity_with_two_rows_of_features_is_named(tables):
     doubled = pq.read_table(tables[2])
     rows = doubled.take([0, 1, 2, 1]).replace_schema_metadata(pq.read_metadata(tables[2]).metadata)

@@ -5,6 +5,8 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +24,14 @@ SMALL_IMAGES = {
     },
     "skip_sources": ["torchvision_resnet18"],
     "studies": ["neu_det_defects"],
+}
+SMALL_CRYSTALS = {
+    "sample_sources": {
+        "materials_project": {"generator": "crystals", "rows": 700, "seed": 0},
+        "estm": {"generator": "thermoelectrics", "rows": 900, "seed": 0},
+    },
+    "studies": ["mp_autoencoder", "mp_transfer_estm"],
+    "runtime": {"shards": 2, "blas_threads": 1},
 }
 PARTS = ("Snakefile", "rules", "workflow_scripts", "matlas", "schemas", "config", "profiles", "requirements.lock")
 
@@ -68,6 +78,14 @@ class Project:
         assert old in text, f"{file} does not hold {old!r}"
         path.write_text(text.replace(old, new, 1), encoding="utf-8")
 
+    @contextmanager
+    def configuration(self, name: str) -> Iterator[dict]:
+        """The content of config/<name>.yaml, written back with what was changed."""
+        path = self.folder / "config" / f"{name}.yaml"
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        yield content
+        path.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")
+
     def copy_to(self, folder: Path) -> "Project":
         subprocess.run(["cp", "-a", str(self.folder), str(folder)], check=True)
         return Project(folder)
@@ -108,6 +126,42 @@ def built(repository, tmp_path_factory) -> Project:
 def built_images(repository, tmp_path_factory) -> Project:
     """A finished run of the micrograph study on a small sample. Tests must not change it."""
     project = fresh_project(repository, tmp_path_factory.mktemp("images") / "project", SMALL_IMAGES)
+    run = project.snakemake(timeout=900)
+    assert run.returncode == 0, run.stdout + run.stderr
+    return project
+
+
+def fresh_crystals(repository: Path, folder: Path) -> Project:
+    """The project with the studies of crystals, all that they do made smaller."""
+    project = fresh_project(repository, folder, SMALL_CRYSTALS)
+    with project.configuration("methods") as methods:
+        methods["splits"]["each_family"]["least"] = 50
+        methods["splits"]["by_system"]["test"] = 0.3  # else too few pairs of polymorphs to audit
+        for method in (*methods["representations"].values(), *methods["heads"].values()):
+            fewer = {"epochs": 5, "max_iter": 10}
+            method |= {key: value for key, value in fewer.items() if key in method}
+    with project.configuration("views") as views:
+        views["crystal_100"]["n_features"] = 40
+    with project.configuration("studies/mp_autoencoder") as study:
+        study["maps"] = [use for use in study["maps"] if "tsne" in use["name"]]  # UMAP takes a minute to compile
+        study["figures"] = [figure for figure in study["figures"] if "umap" not in figure.get("map", "")]
+        study["probing"]["draws"] = 50
+        for test, smaller in {
+            "bottleneck": {"widths": [2, 4, 10]},
+            "manifold": {"samples": 100, "lines": 20},
+            "active_learning": {"start": 40, "batch": 20, "rounds": 3, "seeds": 2},
+            "audit": {"least": 50},
+        }.items():
+            study["tests"][test] |= smaller
+    with project.configuration("studies/mp_transfer_estm") as study:
+        study["tests"]["transfer"] |= {"sizes": [25, 50], "seeds": 2}
+    return project
+
+
+@pytest.fixture(scope="session")
+def built_crystals(repository, tmp_path_factory) -> Project:
+    """A finished run of the studies of crystals on a small sample. Tests must not change it."""
+    project = fresh_crystals(repository, tmp_path_factory.mktemp("crystals") / "project")
     run = project.snakemake(timeout=900)
     assert run.returncode == 0, run.stdout + run.stderr
     return project

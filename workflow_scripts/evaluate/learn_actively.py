@@ -12,8 +12,11 @@ def main(job):
     study, params, dataset, test = job.wildcards.study, job.params, job.input.dataset, job.params.test
     spaces = {(a["view"], a["representation"]): z.filter(like="z_") for a, z in map(read_keyed, job.input.spaces)}
     target = target_values(dataset, params.target)[0][test["target"]]
+    parts = read_table(job.input.split[0])
+    for z in spaces.values():  # a view may leave entities out
+        parts = parts[parts[z.index.name].isin(z.index)]
     options = {name: test[name] for name in ("start", "batch", "rounds", "seeds")}
-    records = active_learning(spaces, target, read_table(job.input.split[0]), **options, seed=params.seed)
+    records = active_learning(spaces, target, parts, **options, seed=params.seed)
     table = tests_frame(study, table_info(dataset).name, records)
     write_table(table, job.output[0], TESTS, lineage=job.lineage, attributes={"study": study})
 

@@ -19,6 +19,8 @@ def main(job):
         for view, made in params.views.items()
     }
     labels, group = read_keyed(dataset, test["labels"])[1], params.resampled_by
+    for described in (*spaces.values(), *references.values()):  # a view may leave entities out
+        labels = labels[labels.index.isin(described.index)]
     groups = read_keyed(dataset, [group])[1][group] if group else None
     records = neighbourhoods(
         spaces, references, labels, groups, k=test["k"], rows=test["rows"], seed=params.seed

@@ -14,10 +14,12 @@ def main(job):
     raw, inputs = read_inputs(dataset, job.input.views, job.input.encodings, params.inputs)
     target = target_values(dataset, params.target)[0][test["target"]].reindex(raw.index)
     groups = read_keyed(dataset, [params.resampled_by])[1][params.resampled_by]
+    parts = read_table(job.input.split[0])
+    parts = parts[parts[raw.index.name].isin(raw.index)]  # a view may leave entities out
     errors = reconstruction_errors(job.input.encodings, params.inputs)
     records = uncertainty(
-        raw.to_numpy(), inputs, target, groups, read_table(job.input.split[0]), params.head[test["head"]],
-        level=test["level"], errors=errors, seed=params.seed,
+        raw.to_numpy(), inputs, target, groups, parts, params.head[test["head"]], level=test["level"], errors=errors,
+        seed=params.seed,
     )  # fmt: skip
     table = tests_frame(study, table_info(dataset).name, records)
     write_table(table, job.output[0], TESTS, lineage=job.lineage, attributes={"study": study})

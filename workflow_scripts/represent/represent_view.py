@@ -12,10 +12,11 @@ from schemas.tables.analysis import LOADINGS, METRICS, representation_schema
 def main(job):
     key = table_info(job.input.dataset).key_field
     features = join_views(job.input.dataset, job.input.views, columns=job.params.columns).set_index(key.name)
-    if job.params.spec.get("split"):
-        _, made, _ = train_on(features, read_table(job.input.split[0]), job.params.spec)
+    spec = {parameter: value for parameter, value in job.params.spec.items() if parameter != "split"}
+    if job.input.split:
+        _, made, _ = train_on(features, read_table(job.input.split[0]), spec)
     else:
-        made = fit(features.to_numpy(), **job.params.spec)
+        made = fit(features.to_numpy(), **spec)
     space, name = dict(job.wildcards.items()), job.wildcards.representation
     about = {"lineage": job.lineage, "attributes": space}
     schema = representation_schema(name, key, made.scores.shape[1], rebuilt=made.reconstruction_error is not None)
