@@ -135,7 +135,7 @@ def fresh_crystals(repository: Path, folder: Path) -> Project:
     """The project with the studies of crystals, all that they do made smaller."""
     project = fresh_project(repository, folder, SMALL_CRYSTALS)
     with project.configuration("methods") as methods:
-        methods["splits"]["each_family"]["least"] = 50
+        methods["splits"]["each_family"]["least"] = 100
         methods["splits"]["by_system"]["test"] = 0.3  # else too few pairs of polymorphs to audit
         for method in (*methods["representations"].values(), *methods["heads"].values()):
             fewer = {"epochs": 5, "max_iter": 10}
@@ -150,7 +150,7 @@ def fresh_crystals(repository: Path, folder: Path) -> Project:
             "bottleneck": {"widths": [2, 4, 10]},
             "manifold": {"samples": 100, "lines": 20},
             "active_learning": {"start": 40, "batch": 20, "rounds": 3, "seeds": 2},
-            "audit": {"least": 50},
+            "audit": {"least": 100},
         }.items():
             study["tests"][test] |= smaller
     with project.configuration("studies/mp_transfer_estm") as study:
