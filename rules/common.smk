@@ -2,6 +2,7 @@ import sys
 import time
 from pathlib import Path
 
+from matlas.crystals.files import structures_fingerprint
 from matlas.errors import ConfigError, DataError
 from matlas.images.files import folder_fingerprint
 from matlas.jobs import read_failures
@@ -20,7 +21,8 @@ STARTED = time.time()
 
 def print_failures():
     """What the failed jobs said, once more at the end, where it is seen."""
-    for failure in read_failures(Path(ATLAS.settings.pathvars.logs), STARTED):
+    failures = read_failures(Path(ATLAS.settings.pathvars.logs), STARTED)
+    for failure in {f.splitlines()[0]: f for f in failures}.values():  # shards may all say the same
         print(f"\nmatlas: {failure}\n  Mend it and run the same command again.", file=sys.stderr)
 
 
@@ -98,12 +100,16 @@ def own_archive(path):
 
 
 def fingerprint_of(dataset):
-    """Of a user's folder, what tells that a file in it was edited: Snakemake sees only that files came and went."""
+    """Of a user's files, what tells that one was edited: of a folder Snakemake sees only that files came and went, and
+    of files that a table names it knows nothing."""
     definition = ATLAS.datasets[dataset]
-    if not definition.path or not Path(definition.path).is_dir():
+    if not definition.path:
         return ""
+    path = Path(definition.path)
+    if definition.kind == "crystal":
+        return structures_fingerprint(path if path.is_dir() else path.parent)
     try:
-        return folder_fingerprint(definition.path, definition.images)
+        return folder_fingerprint(path, definition.images) if path.is_dir() else ""
     except DataError as error:
         raise WorkflowError(f"dataset {dataset}: {error}") from None
 

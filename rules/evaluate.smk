@@ -95,27 +95,6 @@ rule inspect_outliers:
         "../workflow_scripts/evaluate/inspect_outliers.py"
 
 
-def test_of(study, name):
-    return getattr(ATLAS.studies[study].tests, name)
-
-
-def split_of_encoder(study, name):
-    """The split on which the encoder of a test is trained."""
-    return split_files(ATLAS.dataset_of(study), split_of(test_of(study, name).encoder))
-
-
-def targets_of(study, names):
-    """The definitions of some targets of a study."""
-    probing = ATLAS.studies[study].probing
-    return {name: spec(probing.targets[name]) for name in names}
-
-
-def spaces_tested(study, name):
-    """The stored spaces that a test looks at."""
-    dataset = ATLAS.dataset_of(study)
-    return [f"<results>/representations/{dataset}/{s}.parquet" for s in test_of(study, name).spaces]
-
-
 rule sweep_bottleneck:
     input:
         dataset=lambda w: f"<results>/datasets/{ATLAS.dataset_of(w.study)}.parquet",
@@ -188,8 +167,8 @@ rule measure_neighbourhoods:
         views=lambda w: sorted(
             {
                 file
-                for space in test_of(w.study, "neighbourhood").spaces
-                for file in view_files(ATLAS.dataset_of(w.study), space.split("/")[0])
+                for view, _ in ATLAS.parts_of(test_of(w.study, "neighbourhood").spaces)
+                for file in view_files(ATLAS.dataset_of(w.study), view)
             }
         ),
     output:
@@ -206,7 +185,7 @@ rule measure_neighbourhoods:
         test=lambda w: spec(test_of(w.study, "neighbourhood")),
         views=lambda w: {
             v: {"stored": ATLAS.stored_views(v), "columns": getattr(ATLAS.views[v], "columns", [])}
-            for v in sorted({s.split("/")[0] for s in test_of(w.study, "neighbourhood").spaces})
+            for v, _ in ATLAS.parts_of(test_of(w.study, "neighbourhood").spaces)
         },
         resampled_by=lambda w: ATLAS.datasets[ATLAS.dataset_of(w.study)].resampled_by,
         seed=ATLAS.settings.runtime.seed,
@@ -253,12 +232,6 @@ rule measure_uncertainty:
         "Measuring how far the predictions of study {wildcards.study} can be trusted"
     script:
         "../workflow_scripts/evaluate/measure_uncertainty.py"
-
-
-def inputs_uncertain(study):
-    probing = ATLAS.studies[study].probing
-    names = test_of(study, "uncertainty").inputs
-    return {name: ATLAS.parts_of(probing.inputs[name]) for name in names}
 
 
 rule learn_actively:

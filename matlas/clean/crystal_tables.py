@@ -18,12 +18,12 @@ import pandas as pd
 from matlas.clean.columns import convert, problem, require_columns, texts
 from matlas.clean.raw import read_raw
 from matlas.clean.rejects import as_rejects
+from matlas.crystals.files import ENDINGS, holds_one
 from matlas.errors import DataError
 from schemas.config.datasets import Column, CrystalDataset, CrystalTable
 
 log = logging.getLogger(__name__)
 
-ENDINGS = (".cif", ".vasp", ".poscar")  # of files that hold one structure, as do those named POSCAR…
 PLACE = ("table", "file", "row", "id", "structure")
 MAX_UNPACKED = 4 * 2**30  # bytes of a table; more than the whole Materials Project as CIFs
 MAX_STRUCTURE = 16 * 2**20  # bytes of a file with one structure
@@ -139,7 +139,7 @@ def read_table_of_crystals(path: Path, id: str, structure: str) -> pd.DataFrame:
         return _folder(path, id, structure)
     if not path.is_file():
         raise DataError("file is missing", where=path)
-    if _holds_one(path):
+    if holds_one(path):
         return pd.DataFrame({id: [_without_ending(path.name)], structure: [path.name]}, dtype=object)
     with _plain(path) as plain:
         try:
@@ -154,7 +154,7 @@ def read_table_of_crystals(path: Path, id: str, structure: str) -> pd.DataFrame:
 def _folder(folder: Path, id: str, structure: str) -> pd.DataFrame:
     files = sorted(p.relative_to(folder) for p in folder.rglob("*") if p.is_file())
     files = [p for p in files if not any(part.startswith(".") for part in p.parts)]
-    crystals = [p for p in files if _holds_one(p)]
+    crystals = [p for p in files if holds_one(p)]
     if not crystals:
         raise DataError(
             "no structure in the folder", where=folder, expected=f"files named *{', *'.join(ENDINGS)} or POSCAR*"
@@ -163,10 +163,6 @@ def _folder(folder: Path, id: str, structure: str) -> pd.DataFrame:
         log.info("%s: %d files that are no structures are left out", folder, len(files) - len(crystals))
     ids = [_without_ending(p.as_posix()) for p in crystals]
     return pd.DataFrame({id: ids, structure: [p.as_posix() for p in crystals]}, dtype=object)
-
-
-def _holds_one(path: Path) -> bool:
-    return path.suffix.lower() in ENDINGS or path.name.startswith("POSCAR")
 
 
 def _without_ending(name: str) -> str:

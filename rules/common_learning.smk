@@ -1,0 +1,74 @@
+# What the rules that probe and test representations ask of the configuration.
+
+
+def views_read_by(study, inputs):
+    """The views behind some inputs of a study's probes."""
+    probing = ATLAS.studies[study].probing
+    return sorted({v for name in inputs for v, _ in ATLAS.parts_of(probing.inputs[name])})
+
+
+def trial_of(study, split):
+    return next(t for t in ATLAS.studies[study].probing.trials if t.split == split)
+
+
+def inputs_of(study, split):
+    """The inputs that are tried under a split: {name: [(view, representation)]}."""
+    probing = ATLAS.studies[study].probing
+    names = trial_of(study, split).inputs or probing.inputs
+    return {name: ATLAS.parts_of(probing.inputs[name]) for name in names}
+
+
+def encodings_of(study, split, inputs):
+    """The codes of the encoders that were trained for each fold."""
+    dataset = ATLAS.dataset_of(study)
+    networks = {p for parts in inputs.values() for p in parts if p[1] in NETWORKS}
+    return [f"<results>/encodings/{dataset}/{v}/{r}/{split}.parquet" for v, r in sorted(networks)]
+
+
+def how_prepared(inputs):
+    """What must be fitted again in each fold to make the parts of inputs."""
+    return {
+        name: [
+            {
+                "view": v,
+                "representation": r,
+                "stored": ATLAS.raw_views(v),
+                "columns": getattr(ATLAS.views[v], "columns", []),
+                "select": how_selected(v),
+                "spec": spec(REPRESENTATIONS[r]),
+            }
+            for v, r in parts
+        ]
+        for name, parts in inputs.items()
+    }
+
+
+def heads_of(names):
+    return {name: spec(ATLAS.methods.heads[name]) for name in names}
+
+
+def test_of(study, name):
+    return getattr(ATLAS.studies[study].tests, name)
+
+
+def split_of_encoder(study, name):
+    """The split on which the encoder of a test is trained."""
+    return split_files(ATLAS.dataset_of(study), split_of(test_of(study, name).encoder))
+
+
+def targets_of(study, names):
+    """The definitions of some targets of a study."""
+    probing = ATLAS.studies[study].probing
+    return {name: spec(probing.targets[name]) for name in names}
+
+
+def spaces_tested(study, name):
+    """The stored spaces that a test looks at."""
+    dataset = ATLAS.dataset_of(study)
+    return [f"<results>/representations/{dataset}/{s}.parquet" for s in test_of(study, name).spaces]
+
+
+def inputs_uncertain(study):
+    probing = ATLAS.studies[study].probing
+    names = test_of(study, "uncertainty").inputs
+    return {name: ATLAS.parts_of(probing.inputs[name]) for name in names}
