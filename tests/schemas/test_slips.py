@@ -49,7 +49,7 @@ WRONG_TYPE = [
      "'Temperature'"),
     (DATASETS, "repeats: [composition, temperature]", "max_reject_share: 2", "'alloys.max_reject_share'",
      "less than or equal to 1", "2"),
-    (DATASETS, "source: lab", "key: id", "'alloys'", "`source` (an id of config/sources.yaml) or `path`",
+    (DATASETS, "source: lab", "key: id", "'alloys'", "`source` (an id of config/sources.yaml), `path`",
      "the keys ['kind', 'title', 'key'"),
     (VIEWS, "statistics: [mean]", "statistics: [means]", "'magpie.statistics[0]'", "'mean' (nearest)", "'means'"),
     (VIEWS, "kind: joined", "kind: join", "'fractions_temperature.kind'", "'joined' (nearest)", "'join'"),

@@ -1,13 +1,19 @@
 """A user's own study, following docs/add-a-study.md to the letter, and what wrong input gets."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
+from pymatgen.io.cif import CifWriter
 
+from matlas.simulate.crystals import SampleCrystals, crystals
 from matlas.store import open_store
+from matlas.tables import read_table, table_info
 from tests.workflow.conftest import SMALL_IMAGES, Project, fresh_project
 
 pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("study")]
@@ -96,6 +102,124 @@ def test_a_folder_of_images_without_labels_needs_one_file_and_no_code(repository
     edited = project.folder / "data" / "micrographs" / "grain_03.png"
     Image.fromarray(np.full((80, 100), 7, dtype=np.uint8) + np.eye(80, 100, dtype=np.uint8)).save(edited)
     assert "clean_images" in project.planned(), "an image edited in place is noticed"
+
+
+CRYSTALS = "add-a-study-of-crystals.md"
+
+
+def crystal_table(folder: Path, sample: SampleCrystals) -> pd.DataFrame:
+    """A table in the docs' format; every other structure is a file beside it."""
+    (folder / "cif").mkdir(parents=True)
+    rows = []
+    for i, crystal in sample.truth.iterrows():
+        cif = str(CifWriter(sample.structure(i)))
+        if i % 2:
+            (folder / "cif" / f"{i}.cif").write_text(cif)
+        rows.append((crystal["material_id"], crystal["formula"], f"cif/{i}.cif" if i % 2 else cif,
+                     crystal["bulk_modulus"] * 10))  # fmt: skip
+    return pd.DataFrame(rows, columns=["name", "formula", "cif", "K (kbar)"])
+
+
+@pytest.fixture
+def own_crystals(repository, tmp_path) -> tuple[Project, pd.DataFrame]:
+    """The study file of the docs, word for word, and a table of 120 crystals."""
+    project = fresh_project(repository, tmp_path / "project", {"studies": ["stiffness"]})
+    (project.folder / "config" / "studies" / "stiffness.yaml").write_text(blocks(repository, "yaml", CRYSTALS)[0])
+    table = crystal_table(project.folder / "data", crystals(120, seed=1))
+    header = blocks(repository, "csv", CRYSTALS)[0].splitlines()[0]
+    assert header == ",".join(table.columns)
+    table.to_csv(project.folder / "data" / "crystals.csv", index=False)
+    return project, table
+
+
+def test_a_table_of_crystals_with_a_property_needs_one_file_and_no_code(own_crystals, repository):
+    project, table = own_crystals
+    disordered = crystals(120, seed=1).structure(0)
+    disordered.replace(0, {disordered[0].specie.symbol: 0.5})
+    table.loc[0, "cif"] = str(CifWriter(disordered))
+    table.loc[2, "cif"] = table.loc[2, "cif"][:400]
+    table.to_csv(project.folder / "data" / "crystals.csv", index=False)
+    run = project.snakemake()
+    assert run.returncode == 0, run.stdout + run.stderr
+
+    store = open_store(project.results)
+    found = store.sql("SELECT * FROM datasets.our_crystals")
+    assert found["material_id"].tolist() == table["name"].drop(2).tolist()
+    assert found["bulk_modulus"].tolist() == pytest.approx((table["K (kbar)"] / 10).drop(2))
+    assert found["reduced_formula"].tolist()[1:] == table["formula"].drop([0, 2]).tolist()
+    assert store.sql("SELECT value FROM rejects.our_crystals")["value"].tolist() == [table.loc[2, "name"]]
+    failures = store.sql("SELECT * FROM failures.our_crystals__crystal_geometry")
+    assert failures["material_id"].tolist() == [table.loc[0, "name"]]
+    features = table_info(project.results / "features" / "our_crystals" / "my_40.parquet")
+    codes = table_info(project.results / "representations" / "our_crystals" / "my_40" / "ae4_small.parquet")
+    assert (features.rows, len(features.columns), codes.rows) == (118, 41, 118)
+    assert [name for name in codes.columns if name.startswith("z_")] == ["z_0", "z_1", "z_2", "z_3"]
+
+    commands = blocks(repository, "sh", CRYSTALS)
+    errors = store.sql(re.search(r'matlas query "(.*?)"', commands[0])[1]).set_index(["input", "head"])["value"]
+    assert {"descriptors", "pca4", "ae4", "none"} == set(errors.index.get_level_values("input"))
+    assert errors["descriptors", "ridge"] < min(errors["none", "mean"], errors["descriptors", "ridge (shuffled)"])
+    figures = project.results / "figures" / "stiffness"
+    assert {p.name for p in figures.glob("*.svg")} == {"training.svg", "families.svg", "readout.svg"}
+    report = (project.results / "report" / "index.html").read_text(encoding="utf-8")
+    assert "Stiffness of our crystals" in report and "SAMPLE DATA" not in report
+    assert table.loc[2, "name"] in report and "our_crystals" in report
+
+    table.loc[[4, 6], ["cif"]].to_csv(project.folder / "new.csv", index=False)
+    embed = commands[1].split()[1:]
+    command = [sys.executable, "-m", "matlas.cli", "--results", str(project.results), *embed]
+    subprocess.run(command, cwd=project.folder, env=project.environment(), check=True, capture_output=True)
+    embedded = pd.read_csv(project.folder / "embedded.csv")
+    stored = read_table(project.results / "representations" / "our_crystals" / "my_40" / "ae4_small.parquet")
+    stored = stored.set_index("material_id").loc[table.loc[[4, 6], "name"]]
+    for z in ("z_0", "z_3"):
+        assert embedded[z].tolist() == pytest.approx(stored[z].tolist(), abs=1e-4)
+
+    (project.folder / "data" / "cif" / "7.cif").write_text(str(CifWriter(crystals(120, seed=1).structure(9))))
+    assert "parse_crystals" in project.planned(), "a file that the table names and that was edited in place is noticed"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda table: table.rename(columns={"cif": "CIF"}), ["column 'cif' is missing", "'CIF'", "crystals.csv"]),
+        (lambda table: table.assign(**{"K (kbar)": "stiff"}),
+         ["too many bad rows", "our_crystals", "K (kbar): not a number", "row 1: stiff", "at most 2.0%"]),
+        (lambda table: table.assign(cif=table["cif"].mask(table.index % 10 == 0, "data_broken")),
+         ["too many bad rows", "our_crystals", "found 12", "cif: ", "at most 2.0%"]),
+    ],
+    ids=["no column of structures", "a property that is text", "unreadable structures"],
+)  # fmt: skip
+def test_a_bad_table_of_crystals_ends_in_one_sentence(own_crystals, spoil, words):
+    project, table = own_crystals
+    spoil(table).to_csv(project.folder / "data" / "crystals.csv", index=False)
+    run = project.snakemake("stiffness")
+    text = run.stdout + run.stderr
+    assert run.returncode != 0 and "Traceback" not in text
+    last = text[text.rindex("Exiting because a job execution failed") :]
+    for word in [*words, "Mend it and run the same command again"]:
+        assert word in last, text
+    assert last.count("matlas: ") == 1
+    assert not (project.results / "datasets").exists()
+
+
+def test_a_folder_of_structures_is_a_dataset_and_an_edit_in_place_is_noticed(own_crystals):
+    project, table = own_crystals
+    with project.configuration("studies/stiffness") as study:
+        for key in ("id", "structure", "columns"):
+            del study["dataset"][key]
+        study["dataset"]["path"] = "data/cif"
+        for key in ("probing", "figures"):
+            del study[key]
+    clean = "results/datasets/our_crystals.parquet"
+    run = project.snakemake(clean)
+    assert run.returncode == 0, run.stdout + run.stderr
+    found = read_table(project.folder / clean).set_index("material_id")["reduced_formula"]
+    assert found.to_dict() == {str(i): table.loc[i, "formula"] for i in range(1, 120, 2)}
+    assert project.planned(clean) == {}
+    path = project.folder / "data" / "cif" / "7.cif"
+    path.write_text((project.folder / "data" / "cif" / "9.cif").read_text())
+    assert project.planned(clean) == {"parse_crystals": 4, "clean_crystals": 1}
 
 
 def test_a_study_can_be_run_alone_by_its_name(project, repository):
