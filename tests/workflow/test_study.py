@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from PIL import Image
 from pymatgen.io.cif import CifWriter
 
@@ -220,6 +221,17 @@ def test_a_folder_of_structures_is_a_dataset_and_an_edit_in_place_is_noticed(own
     path = project.folder / "data" / "cif" / "7.cif"
     path.write_text((project.folder / "data" / "cif" / "9.cif").read_text())
     assert project.planned(clean) == {"parse_crystals": 4, "clean_crystals": 1}
+
+
+def test_the_query_of_the_docs_is_a_dataset_that_would_be_asked_for(own_crystals, repository):
+    project, _ = own_crystals
+    with project.configuration("studies/stiffness") as study:
+        study |= yaml.safe_load(blocks(repository, "yaml", CRYSTALS)[1])
+        study["views"], study["representations"] = ["magpie"], ["pca10"]
+        for key in ("probing", "figures"):
+            del study[key]
+    plan = project.planned("results/datasets/stiff_oxides.parquet")
+    assert plan == {"query_crystals": 1, "parse_crystals": 4, "clean_crystals": 1}
 
 
 def test_a_study_can_be_run_alone_by_its_name(project, repository):
