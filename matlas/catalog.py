@@ -284,7 +284,7 @@ def _registry(tables: Sequence[_Table], studies: Mapping[str, Mapping], logs: Pa
             "created": info.created,
         })  # fmt: skip
         if "provider" in info.attributes:
-            origin = {name: info.attributes.get(name, "") for name in ("provider", "source", "release", "retrieved")}
+            origin = {name: info.attributes[name] for name in ("provider", "source", "release", "retrieved")}
             rows["origins"].append({"table_name": table.name, **origin})
         rows["simulated"].append({"table_name": table.name, "simulated": lineage.simulated})
         if table.path is not None:

@@ -13,7 +13,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
 from matlas.errors import ConfigError, DataError, nearest
-from matlas.represent import finite_matrix
+from matlas.orientation import signs_of
+from matlas.represent import check_components, finite_matrix, unit_rows
 
 _ROWS_AT_ONCE = 8192  # rows rebuilt at a time, so that wide tables are not held twice
 
@@ -75,15 +76,7 @@ class Encoder(TransformerMixin, BaseEstimator):
 
     def _rows(self, matrix: np.ndarray) -> np.ndarray:
         """Rows at unit length where `normalise` asks for it."""
-        if not self.normalise:
-            return matrix
-        lengths = np.linalg.norm(matrix, axis=1)
-        if not lengths.all():
-            raise DataError(
-                "rows of zeros have no direction", expected="rows that are not zero",
-                found=f"{int((lengths == 0).sum())} of {len(matrix)}", do="use an encoder without normalise",
-            )  # fmt: skip
-        return matrix / lengths[:, None]
+        return unit_rows(matrix) if self.normalise else matrix
 
     @staticmethod
     def _of_width(matrix: np.ndarray, width: int, what: str) -> np.ndarray:
@@ -117,10 +110,9 @@ class PrincipalComponents(Encoder):
         self.random_state = random_state
 
     def _fit(self, prepared: np.ndarray) -> None:
-        _fits(self.n_components, prepared)
+        check_components(self.n_components, prepared)
         model = PCA(self.n_components, random_state=self.random_state).fit(prepared)
-        signs = np.sign(model.components_[np.arange(len(model.components_)), np.abs(model.components_).argmax(axis=1)])
-        self.loadings_, self.centre_ = model.components_ * signs[:, None], model.mean_
+        self.loadings_, self.centre_ = model.components_ * signs_of(model.components_)[:, None], model.mean_
         self.code_width_ = self.n_components
 
     def _encode(self, prepared: np.ndarray) -> np.ndarray:
@@ -139,7 +131,7 @@ class Factors(Encoder):
         self.random_state = random_state
 
     def _fit(self, prepared: np.ndarray) -> None:
-        _fits(self.n_components, prepared)
+        check_components(self.n_components, prepared)
         self.model_ = FactorAnalysis(self.n_components, random_state=self.random_state).fit(prepared)
         self.code_width_ = self.n_components
 
@@ -185,15 +177,6 @@ def training_matrix(X) -> np.ndarray:
         found = f"{matrix.shape[0]} x {matrix.shape[1]}"
         raise DataError("too little to learn from", expected="at least 2 rows and 1 column", found=found)
     return matrix
-
-
-def _fits(n_components: int, matrix: np.ndarray) -> None:
-    if not 1 <= n_components <= min(matrix.shape):
-        raise DataError(
-            "the number of components does not fit the features",
-            expected=f"1 to {min(matrix.shape)} for {matrix.shape[0]} rows and {matrix.shape[1]} columns",
-            found=n_components, do="ask for fewer components",
-        )  # fmt: skip
 
 
 _WITHOUT_TORCH = {"identity": Unchanged, "pca": PrincipalComponents, "factor_analysis": Factors}

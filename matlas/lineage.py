@@ -6,7 +6,7 @@ import ast
 import hashlib
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime
 from functools import cache
@@ -43,6 +43,13 @@ def digest(value: object) -> str:
     """
     text = json.dumps(value, sort_keys=True, default=_plain, ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def fingerprint(folder: Path, names: Iterable[str]) -> str:
+    """Changes when one of the files `names` below `folder` is added, removed, renamed or written to: a hash of names,
+    sizes and times, not of content."""
+    stats = ((name, (folder / name).stat()) for name in names)
+    return digest([[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats])
 
 
 def _plain(value: object) -> object:

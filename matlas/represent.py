@@ -11,6 +11,7 @@ from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
 from matlas.errors import DataError
+from matlas.orientation import signs_of
 
 _ROWS_AT_ONCE = 4096  # rows reconstructed at a time, so that wide views (pixels) are not held twice
 
@@ -86,14 +87,19 @@ def preprocessed(features: np.ndarray, *, normalise: bool = False, standardise: 
             do="leave this view out of the study, or give it rows that differ",
         )  # fmt: skip
     if normalise:
-        lengths = np.linalg.norm(matrix, axis=1)
-        if not lengths.all():
-            raise DataError(
-                "rows of zeros have no direction", expected="rows that are not zero",
-                found=f"{int((lengths == 0).sum())} of {len(matrix)}", do="use a representation without normalise",
-            )  # fmt: skip
-        matrix = matrix / lengths[:, None]
+        matrix = unit_rows(matrix)
     return StandardScaler().fit_transform(matrix) if standardise else matrix
+
+
+def unit_rows(matrix: np.ndarray) -> np.ndarray:
+    """Rows (n, p) at unit length. Raises DataError for a row of zeros, which has no direction."""
+    lengths = np.linalg.norm(matrix, axis=1)
+    if not lengths.all():
+        raise DataError(
+            "rows of zeros have no direction", expected="rows that are not zero",
+            found=f"{int((lengths == 0).sum())} of {len(matrix)}", do="use a representation without normalise",
+        )  # fmt: skip
+    return matrix / lengths[:, None]
 
 
 def identity(matrix: np.ndarray) -> Representation:
@@ -109,10 +115,10 @@ def pca(matrix: np.ndarray, *, n_components: int, random_state: int = 0) -> Repr
     records : width of the input, share of variance kept in all and by each component, mean reconstruction error.
     Raises DataError for fewer rows or columns than components. Source: Pearson 1901; scikit-learn's PCA.
     """
-    _fits(n_components, matrix)
+    check_components(n_components, matrix)
     model = PCA(n_components, random_state=random_state)
     scores = model.fit_transform(matrix)
-    signs = np.sign(model.components_[np.arange(n_components), np.abs(model.components_).argmax(axis=1)])
+    signs = signs_of(model.components_)
     error = np.empty(len(matrix))
     for start in range(0, len(matrix), _ROWS_AT_ONCE):
         rows = slice(start, start + _ROWS_AT_ONCE)
@@ -171,7 +177,8 @@ def fit(
     return map_in_two_dimensions(matrix, algorithm=algorithm, **parameters)
 
 
-def _fits(n_components: int, matrix: np.ndarray) -> None:
+def check_components(n_components: int, matrix: np.ndarray) -> None:
+    """Raise DataError for more components than rows or columns (n, p)."""
     if not 1 <= n_components <= min(matrix.shape):
         raise DataError(
             "the number of components does not fit the features",

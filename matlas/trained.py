@@ -13,7 +13,7 @@ from matlas.autoencoders.collapse import collapse_report
 from matlas.encoders import Encoder, PrincipalComponents, encoder_of
 from matlas.errors import DataError
 from matlas.probe.selection import DescriptorSelector
-from matlas.probe.splits import PARTS, TEST, TRAIN, VALIDATION
+from matlas.probe.splits import PARTS, TEST, TRAIN, VALIDATION, part_of
 from matlas.represent import Representation
 from matlas.threads import Progress
 
@@ -36,7 +36,7 @@ def train_on(
             "a representation is fitted on one fold", expected="a split of kind holdout or ordered",
             found=f"{parts['fold'].nunique()} folds",
         )  # fmt: skip
-    part = _part_of(features.index, parts)
+    part = part_of(features.index, parts)
     encoder = encoder_of({**spec, **options})
     _fit(encoder, features.to_numpy(), part)
     matrix = features.to_numpy()
@@ -73,11 +73,10 @@ def encode_folds(
     tables = []
     progress = Progress("encoders", parts["fold"].nunique(), " trained")
     for fold, rows in parts.groupby("fold", sort=False):
-        part = _part_of(raw.index, rows)
+        part = part_of(raw.index, rows)
         matrix = raw.to_numpy()
         if selected:
-            chosen = {name: selected[name] for name in ("n_features", "max_correlation")}
-            matrix = DescriptorSelector(**chosen).fit(matrix[(part == TRAIN).to_numpy()]).transform(matrix)
+            matrix = DescriptorSelector(**selected).fit(matrix[(part == TRAIN).to_numpy()]).transform(matrix)
         encoder = encoder_of({**spec, **options})
         _fit(encoder, matrix, part, groups)
         used = (part != "").to_numpy()
@@ -128,12 +127,6 @@ def _collapse_records(report: Mapping, seed: int | None) -> Iterable[dict]:
         yield {"metric": f"variance_z_{dimension['dimension']}", "value": dimension["variance"], "seed": seed}
         if dimension["kl"] is not None:
             yield {"metric": f"kl_z_{dimension['dimension']}", "value": dimension["kl"], "seed": seed}
-
-
-def _part_of(entities: pd.Index, parts: pd.DataFrame) -> pd.Series:
-    """The part of each entity in one fold, "" for none."""
-    by_key = parts.set_index(entities.name)["part"]
-    return by_key.reindex(entities).fillna("")
 
 
 def _fit(encoder: Encoder, matrix: np.ndarray, part: pd.Series, groups: pd.Series | None = None) -> None:

@@ -153,8 +153,9 @@ def split_of(representation):
 
 def how_selected(view):
     """How a view's columns are chosen, for work that must choose again inside a fold."""
-    definition = ATLAS.views[view]
-    return spec(definition) if view in SELECTED else None
+    if view not in SELECTED:
+        return None
+    return ATLAS.views[view].model_dump(include={"n_features", "max_correlation"})
 
 
 def view_files(dataset, view):

@@ -1,21 +1,28 @@
 # What the rules that probe and test representations ask of the configuration.
 
 
-def views_read_by(study, inputs):
+def dataset_table(study):
+    return f"<results>/datasets/{ATLAS.dataset_of(study)}.parquet"
+
+
+def views_read_by(inputs):
     """The views behind some inputs of a study's probes."""
-    probing = ATLAS.studies[study].probing
-    return sorted({v for name in inputs for v, _ in ATLAS.parts_of(probing.inputs[name])})
+    return sorted({v for parts in inputs.values() for v, _ in parts})
 
 
 def trial_of(study, split):
     return next(t for t in ATLAS.studies[study].probing.trials if t.split == split)
 
 
-def inputs_of(study, split):
-    """The inputs that are tried under a split: {name: [(view, representation)]}."""
+def inputs_named(study, names):
+    """Inputs of a study's probes: {name: [(view, representation)]}."""
     probing = ATLAS.studies[study].probing
-    names = trial_of(study, split).inputs or probing.inputs
     return {name: ATLAS.parts_of(probing.inputs[name]) for name in names}
+
+
+def inputs_of(study, split):
+    """The inputs that are tried under a split."""
+    return inputs_named(study, trial_of(study, split).inputs or ATLAS.studies[study].probing.inputs)
 
 
 def encodings_of(study, split, inputs):
@@ -69,6 +76,5 @@ def spaces_tested(study, name):
 
 
 def inputs_uncertain(study):
-    probing = ATLAS.studies[study].probing
-    names = test_of(study, "uncertainty").inputs
-    return {name: ATLAS.parts_of(probing.inputs[name]) for name in names}
+    """The inputs whose uncertainty is measured."""
+    return inputs_named(study, test_of(study, "uncertainty").inputs)

@@ -97,7 +97,7 @@ rule inspect_outliers:
 
 rule sweep_bottleneck:
     input:
-        dataset=lambda w: f"<results>/datasets/{ATLAS.dataset_of(w.study)}.parquet",
+        dataset=lambda w: dataset_table(w.study),
         views=lambda w: view_files(ATLAS.dataset_of(w.study), test_of(w.study, "bottleneck").view),
         split=lambda w: split_of_encoder(w.study, "bottleneck"),
     output:
@@ -127,7 +127,7 @@ rule sweep_bottleneck:
 
 rule sample_manifold:
     input:
-        dataset=lambda w: f"<results>/datasets/{ATLAS.dataset_of(w.study)}.parquet",
+        dataset=lambda w: dataset_table(w.study),
         views=lambda w: view_files(ATLAS.dataset_of(w.study), test_of(w.study, "manifold").view),
         split=lambda w: split_files(
             ATLAS.dataset_of(w.study), split_of(test_of(w.study, "manifold").encoders[0])
@@ -162,7 +162,7 @@ rule sample_manifold:
 
 rule measure_neighbourhoods:
     input:
-        dataset=lambda w: f"<results>/datasets/{ATLAS.dataset_of(w.study)}.parquet",
+        dataset=lambda w: dataset_table(w.study),
         spaces=lambda w: spaces_tested(w.study, "neighbourhood"),
         views=lambda w: sorted(
             {
@@ -198,13 +198,13 @@ rule measure_neighbourhoods:
 
 rule measure_uncertainty:
     input:
-        dataset=lambda w: f"<results>/datasets/{ATLAS.dataset_of(w.study)}.parquet",
+        dataset=lambda w: dataset_table(w.study),
         split=lambda w: split_files(
             ATLAS.dataset_of(w.study), test_of(w.study, "uncertainty").split
         ),
         views=lambda w: raw_view_files(
             ATLAS.dataset_of(w.study),
-            *views_read_by(w.study, test_of(w.study, "uncertainty").inputs),
+            *views_read_by(inputs_uncertain(w.study)),
         ),
         encodings=lambda w: encodings_of(
             w.study, test_of(w.study, "uncertainty").split, inputs_uncertain(w.study)
@@ -236,7 +236,7 @@ rule measure_uncertainty:
 
 rule learn_actively:
     input:
-        dataset=lambda w: f"<results>/datasets/{ATLAS.dataset_of(w.study)}.parquet",
+        dataset=lambda w: dataset_table(w.study),
         split=lambda w: split_files(
             ATLAS.dataset_of(w.study), test_of(w.study, "active_learning").split
         ),
@@ -264,7 +264,7 @@ rule learn_actively:
 
 rule audit_embedding:
     input:
-        dataset=lambda w: f"<results>/datasets/{ATLAS.dataset_of(w.study)}.parquet",
+        dataset=lambda w: dataset_table(w.study),
         views=lambda w: view_files(ATLAS.dataset_of(w.study), test_of(w.study, "audit").view),
         split=lambda w: split_of_encoder(w.study, "audit"),
     output:
@@ -293,7 +293,7 @@ rule audit_embedding:
 
 rule transfer_encoder:
     input:
-        dataset=lambda w: f"<results>/datasets/{ATLAS.dataset_of(w.study)}.parquet",
+        dataset=lambda w: dataset_table(w.study),
         views=lambda w: view_files(ATLAS.dataset_of(w.study), test_of(w.study, "transfer").view),
         source=lambda w: f"<results>/datasets/{test_of(w.study, 'transfer').source}.parquet",
         source_views=lambda w: view_files(

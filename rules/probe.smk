@@ -1,9 +1,9 @@
 rule probe_properties:
     input:
-        dataset=lambda w: f"<results>/datasets/{ATLAS.dataset_of(w.study)}.parquet",
+        dataset=lambda w: dataset_table(w.study),
         split=lambda w: split_files(ATLAS.dataset_of(w.study), w.split),
         views=lambda w: raw_view_files(
-            ATLAS.dataset_of(w.study), *views_read_by(w.study, inputs_of(w.study, w.split))
+            ATLAS.dataset_of(w.study), *views_read_by(inputs_of(w.study, w.split))
         ),
         encodings=lambda w: encodings_of(w.study, w.split, inputs_of(w.study, w.split)),
     output:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import pandas as pd
     import pandera.pandas as pa
 
 # what a column of each dtype may be in pandas; text is held as objects or as one of pandas' string types
@@ -15,6 +16,9 @@ DTYPES = {
     "bool": ("bool",),
     "string": ("object", "string", "str", "string[pyarrow]"),
 }
+
+
+_EMPTY = {"string": object}  # other dtypes bear pandas' own names
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,12 @@ class TableSchema:
     @property
     def columns(self) -> list[str]:
         return [f.name for f in self.fields]
+
+    def empty(self) -> pd.DataFrame:
+        """The table without rows, its columns of the right dtypes."""
+        import pandas as pd
+
+        return pd.DataFrame({f.name: pd.Series(dtype=_EMPTY.get(f.dtype, f.dtype)) for f in self.fields})
 
     def pandera(self) -> pa.DataFrameSchema:
         """The same contract as an eager pandera schema. The writer itself checks that the key is unique, over all

@@ -17,9 +17,7 @@ def as_rejects(problems: list[pd.DataFrame]) -> pd.DataFrame:
     """One table, as REJECTS has it, of problems with row (from 1), reason, column, value and raw; sorted, and the first
     reason for each cell."""
     if not problems:
-        return pd.DataFrame(
-            {f.name: pd.Series(dtype="int64" if f.dtype == "int64" else object) for f in REJECTS.fields}
-        )
+        return REJECTS.empty()
     rejects = pd.concat(problems, ignore_index=True).sort_values(["row", "column"], kind="stable")
     return rejects.drop_duplicates(["row", "column"]).reset_index(drop=True)[REJECTS.columns]
 

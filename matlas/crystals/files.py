@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from matlas.lineage import digest
+from matlas.lineage import fingerprint
 
 ENDINGS = (".cif", ".vasp", ".poscar")  # in any case; so do files named POSCAR…
 
@@ -19,5 +19,4 @@ def structures_fingerprint(folder: str | Path) -> str:
     sizes and times, not of content."""
     folder = Path(folder)
     found = sorted(p for p in folder.rglob("*") if holds_one(p) and p.is_file())
-    stats = ((p.relative_to(folder).as_posix(), p.stat()) for p in found)
-    return digest([[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats])
+    return fingerprint(folder, [p.relative_to(folder).as_posix() for p in found])

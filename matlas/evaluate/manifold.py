@@ -16,7 +16,7 @@ from matlas.evaluate.alignment import rows_of
 from matlas.evaluate.audits.polymorphs import random_pairs
 from matlas.evaluate.resampling import DRAWS, interval, redrawn
 from matlas.probe.splits import TEST as TEST_PART
-from matlas.probe.splits import TRAIN
+from matlas.probe.splits import TRAIN, part_of
 from matlas.threads import Progress
 
 log = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ def manifold(
     the held-out rows: those in holes. Intervals are of redrawn samples (lines; groups of real rows).
     Raises DataError for an encoder of other features and for a split without training or test rows.
     """
-    part = parts.set_index(features.index.name)["part"].reindex(features.index)
+    part = part_of(features.index, parts)
     train, tested = (np.flatnonzero(part == name) for name in (TRAIN, TEST_PART))
     if not len(train) or len(tested) < 2:
         raise DataError(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import pandas as pd
-from threadpoolctl import threadpool_limits
 
 from matlas.encoders import Encoder
 from matlas.represent import Representation
@@ -17,9 +16,7 @@ EPOCHS = 60  # at most, of an encoder that is trained only to be looked at
 def retrained(
     features: pd.DataFrame, parts: pd.DataFrame, spec: Mapping, *, epochs: int = EPOCHS, device: str = "auto"
 ) -> tuple[Encoder, Representation, pd.Series]:
-    """`trained.train_on`, for at most `epochs`, in one thread: the threads of networks this small only wait for each
-    other. device : of a network; other encoders have none."""
+    """`trained.train_on`, for at most `epochs`. device : of a network; other encoders have none."""
     network = spec["algorithm"] == "autoencoder"
     capped = {**spec, "epochs": min(spec.get("epochs", epochs), epochs)} if network else spec
-    with threadpool_limits(1):
-        return train_on(features, parts, capped, **({"device": device} if network else {}))
+    return train_on(features, parts, capped, **({"device": device} if network else {}))

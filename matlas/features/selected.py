@@ -8,7 +8,7 @@ import pandas as pd
 
 from matlas.errors import DataError
 from matlas.probe.selection import DescriptorSelector
-from matlas.probe.splits import TRAIN
+from matlas.probe.splits import TRAIN, part_of
 from schemas.tables.learning import SELECTION
 
 
@@ -21,7 +21,7 @@ def select(features: pd.DataFrame, parts: pd.DataFrame, spec: Mapping) -> tuple[
     """
     if parts["fold"].nunique() != 1:
         raise DataError("columns are chosen on one fold", found=f"{parts['fold'].nunique()} folds")
-    train = features.index.isin(parts.loc[parts["part"] == TRAIN, features.index.name])
+    train = (part_of(features.index, parts) == TRAIN).to_numpy()
     selector = DescriptorSelector(spec["n_features"], spec["max_correlation"]).fit(features[train])
     report = selector.report(list(features.columns)).rename(columns={"variance_explained": "explained"})
     return features.iloc[:, selector.support_], report[SELECTION.columns]

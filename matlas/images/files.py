@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 from matlas.errors import DataError
-from matlas.lineage import digest
+from matlas.lineage import fingerprint
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")  # in any case
 SHOWN = 5
@@ -50,8 +50,7 @@ def folder_fingerprint(folder: str | Path, pattern: str = "**/*") -> str:
 
     Errors as in `image_files`.
     """
-    stats = ((name, (Path(folder) / name).stat()) for name in image_files(folder, pattern))
-    return digest([[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats])
+    return fingerprint(Path(folder), image_files(folder, pattern))
 
 
 def _counts(parts: tuple[str, ...]) -> bool:

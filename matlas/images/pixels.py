@@ -14,6 +14,7 @@ import numpy as np
 
 from matlas.errors import DataError
 from matlas.images.read import Picture, resized
+from matlas.orientation import signs_of
 from schemas.table import Field
 
 log = logging.getLogger(__name__)
@@ -146,7 +147,7 @@ def fit_pixels(stack: PixelStack, *, n_components: int, random_state: int) -> Pi
             "images vary in fewer directions than there are components", expected=f"at least {n_components}",
             found=rank, do="ask for fewer components, or leave out copies of the same image",
         )  # fmt: skip
-    components *= np.sign(components[np.arange(n_components), np.abs(components).argmax(axis=1)])[:, None]
+    components *= signs_of(components)[:, None]
     return PixelSpace(
         mean / stack.white, np.where(varying, scale / stack.white, 1.0),
         components.astype(np.float32), singular**2 / (n * np.count_nonzero(varying)),

@@ -39,9 +39,12 @@ def read_inputs(
         if (space := (part["view"], part["representation"])) in codes:
             return {"encoder": codes[space]}
         stored = [c for v in part["stored"] for c in infos[v].columns if c not in infos[v].key]
-        select = part["select"] and {name: part["select"][name] for name in ("n_features", "max_correlation")}
         encoder = None if part["spec"]["algorithm"] in _PLAIN else encoder_of(part["spec"])
-        return {"columns": raw.columns.get_indexer([*part["columns"], *stored]), "select": select, "encoder": encoder}
+        return {
+            "columns": raw.columns.get_indexer([*part["columns"], *stored]),
+            "select": part["select"],
+            "encoder": encoder,
+        }
 
     return raw, {name: Preparation([part_of(part) for part in parts]) for name, parts in inputs.items()}
 

@@ -55,6 +55,11 @@ def fold_parts(spec: Mapping, entities: pd.DataFrame) -> pd.DataFrame:
     return parts
 
 
+def part_of(entities: pd.Index, parts: pd.DataFrame) -> pd.Series:
+    """The part of each entity in one fold, "" for none. parts : rows of that fold, as `fold_parts` returns them."""
+    return parts.set_index(entities.name)["part"].reindex(entities).fillna("")
+
+
 def check_disjoint(parts: pd.DataFrame, groups: pd.Series) -> None:
     """Raises DataError when a group has rows in test and in training or validation of one fold.
 

@@ -80,12 +80,14 @@ def probe_study(
                 pooled = rows.assign(fold="")  # differences over all folds together
                 found = paired_differences(pooled, pairs, groups, _ERROR[judged], **options)
                 comparisons.append(found[found["fold"] == ALL].assign(**place, group=group))
-    compared = {"input_a": "input", "head_a": "head", "input_b": "against", "difference": "value"}
-    tables = [pd.concat(comparisons, ignore_index=True).rename(columns=compared)] if comparisons else []
+    compared = COMPARISONS.empty()
+    if comparisons:
+        names = {"input_a": "input", "head_a": "head", "input_b": "against", "difference": "value"}
+        compared = pd.concat(comparisons, ignore_index=True).rename(columns=names)[COMPARISONS.columns]
     return Probed(
         pd.concat(predictions, ignore_index=True),
         pd.concat(scores, ignore_index=True)[PROBES.columns],
-        tables[0][COMPARISONS.columns] if tables else _empty(COMPARISONS),
+        compared,
     )
 
 
@@ -109,8 +111,3 @@ def _extremes(target: pd.Series, parts: pd.DataFrame, *, largest: bool) -> dict:
     values = target if largest else -target
     train, test = (values.loc[parts.loc[parts["part"] == part, target.index.name]].dropna() for part in (TRAIN, TEST))
     return {"top_share": float((test > train.max()).mean()), "largest": largest}
-
-
-def _empty(schema) -> pd.DataFrame:
-    kinds = {"float64": float, "int64": "int64", "string": object, "bool": bool}
-    return pd.DataFrame({f.name: pd.Series(dtype=kinds[f.dtype]) for f in schema.fields})

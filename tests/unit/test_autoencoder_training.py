@@ -23,13 +23,7 @@ from matlas.errors import DataError
 SETTINGS = dict(epochs=12, batch_size=32, learning_rate=1e-2, patience=None, random_state=3)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Networks this small only wait for each other's threads."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def rows(n=200, p=6, seed=0):

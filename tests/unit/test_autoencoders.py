@@ -32,13 +32,7 @@ QUICK = dict(layers=(8, 2), epochs=15, learning_rate=5e-3, device="cpu")
 WHOLE = dict(patience=None, validation_share=0, device="cpu")
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Networks this small only wait for each other's threads."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def plane(n=600, p=12, seed=0, scales=(3, 2, 1.5)):

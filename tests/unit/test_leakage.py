@@ -11,7 +11,6 @@ from unittest.mock import patch
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from sklearn.preprocessing import StandardScaler
 
 from matlas.autoencoders.estimator import Autoencoder
@@ -59,13 +58,7 @@ def world() -> World:
     return World(pd.DataFrame(values, key, [f"column_{i}" for i in range(8)]), target, systems, parts)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Networks this small only wait for each other's threads."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def changed(world: World) -> tuple[World, pd.Index]:
@@ -227,7 +220,7 @@ def encoder(world: World):
 @contextmanager
 def parts_of_encoders(world: World):
     """Tested rows pass for training rows."""
-    with patch("matlas.trained._part_of", lambda entities, parts: pd.Series("train", entities)):
+    with patch("matlas.trained.part_of", lambda entities, parts: pd.Series("train", entities)):
         yield
 
 

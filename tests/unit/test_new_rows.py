@@ -9,7 +9,6 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from pandas.testing import assert_frame_equal
 from pymatgen.core import Composition, Lattice, Structure
 
@@ -39,13 +38,7 @@ CRYSTALS = CrystalDataset(kind="crystal", title="Made up", path="made_up.csv")
 FORMULAS = ["NaCl", "Fe2O3", "SrTiO3", "Bi2Te3", "Mg", "CaF2", "Na0.5K0.5Cl", "Al2(SO4)3"]
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Networks this small only wait for each other's threads."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def model_of(folder, features, views, **data):

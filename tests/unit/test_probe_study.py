@@ -77,7 +77,7 @@ def scaled(values, train):
 
 def test_each_input_is_made_of_the_columns_of_its_views_and_of_the_dataset(tables):
     dataset, views, encodings, merged, codes = tables
-    select = {"n_features": 3, "max_correlation": 0.99, "split": "by_system", "of": ["sizes", "shapes"]}
+    select = {"n_features": 3, "max_correlation": 0.99}
     both = ["sizes", "shapes"]
     raw, inputs = read_inputs(
         dataset, views, encodings,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
@@ -22,13 +21,7 @@ SMALL = {"kind": "plain", "layers": [5, 2], "epochs": 12, "patience": 3, "learni
 NETWORK = {"algorithm": "autoencoder", "split": "by_system", **SMALL}
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Networks this small only wait for each other's threads."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +157,7 @@ def test_the_angle_is_that_by_which_a_component_was_turned_out_of_the_subspace(f
 
 def test_each_fold_is_encoded_by_what_its_own_training_rows_chose_and_taught(features, systems):
     parts = parts_of(systems.iloc[10:], kind="folds", folds=3)
-    selected = {"n_features": 4, "max_correlation": 0.99, "split": "by_system"}
+    selected = {"n_features": 4, "max_correlation": 0.99}
     codes = encode_folds(features, parts, PCA2, selected=selected, groups=systems)
     assert list(codes.columns) == ["material_id", "fold", "part", "z_0", "z_1", "reconstruction_error"]
     assert not codes["material_id"].isin(features.index[:10]).any() and len(codes) == len(parts)

@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from sklearn.linear_model import Ridge
 
 from matlas.encoders import encoder_of
@@ -53,15 +52,6 @@ def source(which_sheet, m=800):
 def measured(own, of_source, encoder=FACTORS, heads=ONE_ALPHA, sizes=(8,), seeds=2, **options):
     records = transfer(own, *of_source, encoder, heads, view="magpie", sizes=sizes, seeds=seeds, threads=1, **options)
     return pd.DataFrame(records).set_index(["representation", "metric", "x"]).sort_index()
-
-
-@pytest.fixture
-def one_thread():
-    """Threads of small networks only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def test_an_encoder_of_a_source_on_the_same_sheet_helps_where_labels_are_few(one_thread):

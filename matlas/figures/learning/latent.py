@@ -16,6 +16,7 @@ from matlas.figures.maps import scatter, scatter_values
 from matlas.figures.parameters import named
 from matlas.figures.study_data import NOISE, SpaceKey, StudyData, in_words
 from matlas.figures.style import axis_label, count, listed, number, page, property_name
+from matlas.orientation import signs_of
 
 MOST_CLASSES = 12  # that colours tell apart; the rarer ones are grey
 TEST = "test"
@@ -84,7 +85,7 @@ def principal_components(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     a second one that a code of one dimension lacks. The largest weight of each component is positive."""
     centred = codes - codes.mean(axis=0)
     _, singular, axes = np.linalg.svd(centred, full_matrices=False)
-    axes = axes[:2] * np.sign(axes[:2][np.arange(len(axes[:2])), np.abs(axes[:2]).argmax(axis=1)])[:, None]
+    axes = axes[:2] * signs_of(axes[:2])[:, None]
     places, shares = np.zeros((len(codes), 2)), np.zeros(2)
     places[:, : len(axes)] = centred @ axes.T
     total = (singular**2).sum()
