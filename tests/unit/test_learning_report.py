@@ -223,7 +223,7 @@ def write_results(root, spec=STUDY, structure=STRUCTURE):
     def write(path, frame, schema, **attributes):
         paths.append(put(root, f"{path}.parquet", frame, schema, **about, **attributes))
 
-    origin = {"provider": "snapshot", "release": "2024.1", "retrieved": "2025-01"}
+    origin = {"provider": "snapshot", "source": "hulls.csv", "release": "2024.1", "retrieved": "2025-01"}
     write("datasets/hulls", hulls, TableSchema("hulls", "datasets", (KEY.name,), fields), **origin)
     refused = pd.DataFrame({"row": [3, 9], "reason": "close atoms", "column": "cif", "value": "mp-x", "raw": ""})
     write("rejects/hulls", refused, REJECTS)
