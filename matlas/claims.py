@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
@@ -12,6 +13,8 @@ import pandas as pd
 from matlas.errors import ConfigError, QueryError
 from matlas.sandbox import checked
 from schemas.tables.analysis import CLAIMS
+
+log = logging.getLogger(__name__)
 
 
 def measure(
@@ -28,7 +31,8 @@ def measure(
     claims : definitions (schemas.config.studies.Claim as plain values); simulated : the tables hold generated data, so
     no verdict speaks about the publication; skipped : the source that the settings leave out: nothing is evaluated;
     left_out : {view: source of its weights that the settings leave out}, whose variants are not evaluated.
-    Raises ConfigError for a claim whose SQL fails or does not return one row with one value.
+    A claim whose SQL gives NULL is not evaluated: the rows that it asks about are missing, as where data are few.
+    Raises ConfigError for a claim whose SQL fails or does not return one row with one value of the right type.
     """
     rows = []
     for claim, variant in [(c, v) for c in claims for v in c["variants"] or [""]]:
@@ -62,7 +66,7 @@ def verdict(measured: float | None, expected: float, tolerance: float, *, simula
     return "reproduced" if agrees else "contradicted"
 
 
-def _evaluate(catalog: duckdb.DuckDBPyConnection, claim: Mapping, variant: str, study: str) -> tuple[float, str]:
+def _evaluate(catalog: duckdb.DuckDBPyConnection, claim: Mapping, variant: str, study: str) -> tuple[float | None, str]:
     where = f"study {study}, claim {claim['id']}" + (f", variant {variant}" if variant else "")
     sql = claim["sql"].replace("{variant}", variant)
     try:
@@ -75,10 +79,14 @@ def _evaluate(catalog: duckdb.DuckDBPyConnection, claim: Mapping, variant: str, 
         rows = result.fetchmany(2)
     except duckdb.Error as error:
         raise ConfigError("the SQL of a claim fails", where=where, found=str(error).splitlines()[0]) from error
-    if len(rows) != 1 or rows[0][0] is None:
-        found = "no value" if len(rows) == 1 else f"{'no' if not rows else 'several'} rows"
+    if len(rows) != 1:
+        found = "no rows" if not rows else "several rows"
         raise ConfigError("the SQL of a claim must return one row with one value", where=where, found=found)
-    value = rows[0][0]
+    value, detail = rows[0][0], rows[0][names.index("detail")] if "detail" in names else None
+    if value is None:
+        reason = "its SQL finds no value (NULL): the rows that it asks about are missing"
+        log.warning(f"{where}: not evaluated: {reason}")
+        return None, reason
     number = isinstance(value, int | float | Decimal)
     if not number or isinstance(value, bool) != isinstance(claim["expect"], bool):
         expected = "true or false" if isinstance(claim["expect"], bool) else "a number"
@@ -87,5 +95,4 @@ def _evaluate(catalog: duckdb.DuckDBPyConnection, claim: Mapping, variant: str, 
         )
     if not math.isfinite(value):
         raise ConfigError("the SQL of a claim returns no finite number", where=where, found=repr(value))
-    detail = rows[0][names.index("detail")] if "detail" in names else ""
     return float(value), str(detail or "")

@@ -52,6 +52,11 @@ class Representation:
         )
 
 
+def coordinates(table: pd.DataFrame) -> pd.DataFrame:
+    """The columns z_0, z_1 … of a table of scores."""
+    return table[[column for column in table if column.startswith("z_")]]
+
+
 def finite_matrix(values: np.ndarray, what: str) -> np.ndarray:
     """`values` as a C-contiguous float64 matrix; `what` is its name in messages.
 

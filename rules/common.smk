@@ -151,6 +151,12 @@ def split_of(representation):
     return getattr(REPRESENTATIONS.get(representation), "split", None)
 
 
+def mapped_space(dataset, view, map):
+    """The table that a map is drawn of, where that is not the view itself."""
+    of = getattr(ATLAS.methods.maps.get(map), "of", None)
+    return [f"<results>/representations/{dataset}/{view}/{of}.parquet"] if of else []
+
+
 def how_selected(view):
     """How a view's columns are chosen, for work that must choose again inside a fold."""
     if view not in SELECTED:

@@ -3,6 +3,7 @@ rule represent_view:
         dataset="<results>/datasets/{dataset}.parquet",
         views=lambda w: view_files(w.dataset, w.view),
         split=lambda w: split_files(w.dataset, split_of(w.representation)),
+        mapped=lambda w: mapped_space(w.dataset, w.view, w.representation),
     output:
         scores="<results>/representations/{dataset}/{view}/{representation}.parquet",
         metrics="<results>/metrics/representation/{dataset}/{view}/{representation}.parquet",

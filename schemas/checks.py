@@ -78,6 +78,9 @@ def check_methods(methods: Methods, path: Path) -> None:
                 where = f"{path}: {seen[name]} and {key}"
                 raise ConfigError(f"method {name!r} is defined twice", where=where, do="choose another name")
             seen[name] = key
+    for name, drawn in methods.maps.items():
+        if drawn.of:
+            known(drawn.of, methods.representations, "representation", f"{path}: maps: {name}: of")
 
 
 def check_view(view: object, views: Mapping, sources: Mapping[str, Source], methods: Methods, where: str) -> None:
@@ -177,6 +180,14 @@ def _check_uses(items: list[str | Use], key: str, study: Study, methods: Methods
                 representation, names_of(study.representations), "representation of this study",
                 f"{where}: {use.name}: representations",
             )  # fmt: skip
+        if key == "maps" and (of := methods.maps[use.name].of):
+            there = [r for r in uses(study.representations) if r.name == of]
+            for view in use.views or names_of(study.views):
+                if not any(r.fits(view) for r in there):
+                    raise ConfigError(
+                        f"map {use.name!r} is drawn of representation {of!r}, which the study lacks on view {view!r}",
+                        where=f"{where}: {use.name}", do=f"name it under representations, or leave view {view!r} out",
+                    )  # fmt: skip
         if key == "clusterings" and not any(
             r.fits(view) and use.fits(view, r.name)
             for view in names_of(study.views)

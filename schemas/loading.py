@@ -6,8 +6,11 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
+
+from pydantic import BaseModel
 
 from matlas.errors import ConfigError
 from schemas.checks import check_dataset, check_methods, check_study, check_view
@@ -20,6 +23,8 @@ from schemas.config.studies import NamedJoinedView, NamedSelectedView, Study, na
 from schemas.config.views import NETWORK_STAGES, NetworkView, StageView, View
 from schemas.parsing import known, name_is_valid, parse, parse_each
 from schemas.strict_yaml import read_yaml
+
+AnyDefinition = TypeVar("AnyDefinition", bound=BaseModel)
 
 
 def load_atlas(settings: Mapping, root: Path = Path(".")) -> Atlas:
@@ -45,6 +50,9 @@ def load_atlas(settings: Mapping, root: Path = Path(".")) -> Atlas:
         for name in names:
             known(name, valid, what, f"config/config.yaml, --configfile or --config: {key}")
     studies = {name: parse(Study, read_yaml(path), path) for name, path in files.items()}
+    if (most := checked.runtime.repetitions) is not None:
+        methods = _repeated(methods, most)
+        studies = {name: _repeated(study, most) for name, study in studies.items()}
     defined_in = {("dataset", d): config / "datasets.yaml" for d in datasets}
     defined_in |= {("view", v): config / "views.yaml" for v in views}
     _add_stages(views, config / "views.yaml")
@@ -77,6 +85,19 @@ def _absent(sources: Mapping[str, Source], settings: Settings) -> set[str]:
         return set()
     wanted = {name for name, source in sources.items() if source.optional} - set(settings.sample_sources)
     return {name for name in wanted if not all((folder / f.mirror).is_file() for f in sources[name].files.values())}
+
+
+def _repeated(definition: AnyDefinition, most: int) -> AnyDefinition:
+    """The definition with all seeds and bootstraps in it lowered to `most`."""
+
+    def lowered(name: str, value):
+        if name in ("seeds", "bootstraps"):
+            return min(value, most)
+        if isinstance(value, dict):
+            return {key: lowered(key, inner) for key, inner in value.items()}
+        return _repeated(value, most) if isinstance(value, BaseModel) else value
+
+    return definition.model_copy(update={name: lowered(name, value) for name, value in definition})
 
 
 def _add_stages(views: dict, where: Path) -> None:

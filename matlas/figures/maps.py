@@ -105,7 +105,7 @@ def label_map(spec: Mapping, data: StudyData) -> tuple[Figure, pd.DataFrame]:
     trust = [space.trustworthiness for space in maps.values()]
     title = f"True classes on {_where(spec)}, which was made without them"
     notes = [
-        f"{rows_shown(data, shown)}. Trustworthiness is 1 where neighbours on the map are neighbours in the view; "
+        f"{rows_shown(data, shown)}. Trustworthiness is 1 where neighbours on the map are neighbours in what it shows; "
         f"here {_range(trust)}. " + (f"Grey: {count(unknown, 'row')} without a class. " if unknown else "")
         + _NO_EVIDENCE_OF_MAP
     ]  # fmt: skip

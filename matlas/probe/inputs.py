@@ -11,6 +11,7 @@ import pandas as pd
 
 from matlas.encoders import encoder_of
 from matlas.probe.preparation import Preparation
+from matlas.represent import coordinates
 from matlas.retrieval import join_views
 from matlas.tables import read_table, table_info
 
@@ -52,7 +53,7 @@ def read_inputs(
 def _by_fold(path: str | PathLike, entities: pd.Index) -> dict[str, np.ndarray]:
     """Codes (n, d) for each fold, in the order of the entities; zeros for those that a fold has no use for."""
     table = read_table(path)
-    width = [column for column in table if column.startswith("z_")]
+    width = coordinates(table).columns
     by_fold = {}
     for fold, rows in table.groupby("fold", sort=False):
         by_fold[fold] = np.zeros((len(entities), len(width)))

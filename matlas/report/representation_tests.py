@@ -271,7 +271,7 @@ class Audit:
 
 
 _METRICS = {  # in words, and how they are shown
-    "spearman": ("ρ", score), "roc_auc": ("ROC AUC", score), "share_merged": ("merged", share),
+    "spearman": ("ρ", score), "roc_auc": ("ROC AUC", score), "share_confused": ("confused", share),
     "percentile": ("median percentile", share), "difference": ("error", partial(number, signed=True)),
     "earlier": ("error", number),
 }  # fmt: skip
@@ -281,9 +281,9 @@ AUDITS = (
     Audit("shortcut", "row number", "The same, planted in a single descriptor", "spearman", data=False,
           planted="planted, one column"),
     Audit("shortcut", "batch", "The code knows the batch", "roc_auc", (_AUC,)),
-    Audit("polymorphs", "", "Polymorphs become one", "share_merged",
+    Audit("polymorphs", "", "Polymorphs are taken for each other", "share_confused",
           (("data", "percentile", "in the code"), ("data, descriptors", "percentile", "in the descriptors"))),
-    Audit("polymorphs", "stable and unstable", "A stable and an unstable polymorph become one", "share_merged",
+    Audit("polymorphs", "stable and unstable", "A stable and an unstable polymorph are, too", "share_confused",
           (("data", "percentile", "in the code"), ("data, descriptors", "percentile", "in the descriptors"))),
     Audit("source_bias", "", "The code tells the sources apart", "roc_auc",
           (("data, descriptors", "roc_auc", "in the descriptors"), ("random labels", "roc_auc", "random labels"))),
@@ -325,7 +325,10 @@ def _audit(rows: pd.DataFrame, asked: Mapping, probing: Mapping) -> Topic:
         "as it should."
     )
     if (rows["metric"] == "percentile").any():
-        said += " Median percentile: the share of random pairs that lie nearer than two polymorphs."
+        said += (
+            " Confused: rebuilt from the code nearer to the other polymorph than to itself (half, for a code that "
+            "can't tell them apart). Median percentile: the share of random pairs that lie nearer than two polymorphs."
+        )
     headers = ["Failure", "#On the data", "Caught", "Beside it", "#Planted", "Caught"]
     return Topic("Audits", [said], parts=[Part("Failures looked for", headers, body)], folded=folded)
 

@@ -66,10 +66,11 @@ class Autoencoder(Model):
 
 
 class Map(Preprocessing):
-    """A 2-D map of the first `n_components` principal components of a view (of all columns where it has no more): of
-    all rows, or of `rows` drawn at random. With `shuffle` the values of each column change places first, which leaves
-    no structure at all: what the method draws then, it has made up."""
+    """A 2-D map of the first `n_components` principal components of a view, or of its representation `of` (of all
+    columns where there are no more): of all rows, or of `rows` drawn at random. With `shuffle` the values of each
+    column change places first, which leaves no structure at all: what the method draws then, it has made up."""
 
+    of: Name | None = None
     n_components: int = Field(default=50, ge=2)
     rows: int | None = Field(default=None, ge=10)
     shuffle: bool = False

@@ -24,6 +24,7 @@ class Runtime(Model):
     blas_threads: int = Field(default=2, ge=1)
     device: Literal["auto", "cpu", "cuda"] = "auto"
     shards: int = Field(default=4, ge=1)  # how many jobs share the work on the crystals of a dataset
+    repetitions: int | None = Field(default=None, ge=2)  # most seeds and bootstraps of anything, for a quick look
 
 
 class SampleTable(Model):

@@ -1,5 +1,7 @@
 """Loading config/: a good tree resolves to what its files say; files that would be overlooked are refused."""
 
+from pathlib import Path
+
 import pytest
 
 from matlas.errors import ConfigError
@@ -7,6 +9,8 @@ from schemas.fields import FIELDS
 from schemas.loading import load_atlas
 from schemas.tables.dataset import dataset_schema
 from tests.schemas.tree import TREE
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_a_good_tree_resolves_to_what_its_files_say(load):
@@ -179,6 +183,29 @@ def test_settings_choose_studies_and_tell_which_miss_their_source(load):
     assert atlas.skipped("heat") == "lab"
 
 
+def numbers_in(value, at=()):
+    """{path of keys: value} of all that stands in nested plain values."""
+    if isinstance(value, dict | list):
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        return {path: found for key, inner in items for path, found in numbers_in(inner, (*at, key)).items()}
+    return {at: value}
+
+
+def test_a_quick_look_lowers_seeds_and_bootstraps_wherever_they_stand_and_nothing_else():
+    whole, quick = (load_atlas({"runtime": {"repetitions": n}}, ROOT) for n in (None, 3))
+    parts = [
+        {"methods": a.methods.model_dump(), **{n: s.model_dump() for n, s in a.studies.items()}} for a in (whole, quick)
+    ]
+    before, after = map(numbers_in, parts)
+    changed = {path: (before[path], after[path]) for path in before | after if before[path] != after[path]}
+    assert {path[-1] for path in changed} == {"seeds", "bootstraps"}
+    assert all(old > 3 and new == 3 for old, new in changed.values())
+    assert changed["methods", "clusterings", "kmeans", "stability", "bootstraps"] == (10, 3)
+    assert changed["methods", "inspections", "tiny_clusters", "seeds"] == (10, 3)
+    assert changed["mp_transfer_estm", "tests", "transfer", "seeds"] == (10, 3)
+    assert changed["mp_autoencoder", "tests", "active_learning", "seeds"] == (5, 3)  # a default
+
+
 def test_the_table_of_a_dataset_takes_units_from_the_dictionary_and_from_the_definition(load):
     schema = dataset_schema("alloys", load().datasets["alloys"])
     fields = {f.name: f for f in schema.fields}
@@ -231,7 +258,7 @@ def test_a_study_says_what_is_trained_tried_and_tested(load):
     study = atlas.studies["learned"]
     assert atlas.spaces_of("learned") == [("chosen", "as_is"), ("chosen", "code"), ("chosen", "noisy_code")]
     assert [name for name in atlas.methods.representations if atlas.is_network(name)] == ["code", "noisy_code"]
-    assert atlas.maps_of("learned") == [("magpie", "noise"), ("geometry", "noise"), ("chosen", "noise")]
+    assert atlas.maps_of("learned") == [("chosen", "noise")]
     assert atlas.parts_of(study.probing.inputs["greybox"]) == [("chosen", "as_is"), ("chosen", "code")]
     assert [trial.split for trial in study.probing.trials] == ["systems", "families", "years"]
     assert [name for name, test in study.tests if test] == [

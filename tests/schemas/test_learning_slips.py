@@ -78,7 +78,11 @@ WAYS = [
     (METHODS, "{algorithm: ridge, ", "{", "key 'heads.ridge.algorithm' is missing", "'boosting', 'kernel_ridge'"),
     (METHODS, "algorithm: boosting", "algorithm: boost", "'heads.trees.algorithm'", "'boosting' (nearest)"),
     (METHODS, "  ridge: {", "  systems: {", "method 'systems' is defined twice", "splits and heads)"),
-    (LEARNED, "maps: [noise]", "maps: [trees]", "'trees' is one of the heads", "maps)",
+    (METHODS, "of: code", "of: coed", "unknown representation", "maps: noise: of)", "'code' (nearest)", "'coed'"),
+    (LEARNED, "{name: noise, views: [chosen]}", "{name: noise, views: [magpie]}",
+     "map 'noise' is drawn of representation 'code'", "lacks on view 'magpie'", "leave view 'magpie' out"),
+    (LEARNED, "{name: noise, views: [chosen]}", "noise", "lacks on view 'magpie'"),
+    (LEARNED, "{name: noise, views: [chosen]}", "trees", "'trees' is one of the heads", "maps)",
      "Name it in the trials of `probing`"),
 ]  # fmt: skip
 PROBES = [

@@ -118,7 +118,7 @@ representations:
 maps:
   tsne: {algorithm: tsne, perplexity: 5}
   umap: {algorithm: umap}
-  noise: {algorithm: umap, rows: 50, shuffle: true}
+  noise: {algorithm: umap, of: code, rows: 50, shuffle: true}
 clusterings:
   kmeans: {algorithm: kmeans, k: [2, 3], stability: {seeds: 2}}
   gmm: {algorithm: gmm, k: [2, 3]}
@@ -214,7 +214,8 @@ representations:
   - {name: as_is, views: [chosen]}
   - {name: code, views: [chosen]}
   - {name: noisy_code, views: [chosen]}
-maps: [noise]
+maps:
+  - {name: noise, views: [chosen]}
 evaluation: {label: chemical_family}
 probing:
   targets:

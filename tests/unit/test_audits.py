@@ -11,7 +11,7 @@ import pytest
 from matlas.errors import DataError
 from matlas.evaluate.audits.drift import drift_audit
 from matlas.evaluate.audits.families import family_audit
-from matlas.evaluate.audits.polymorphs import percentiles, polymorph_audit, polymorph_pairs, random_pairs
+from matlas.evaluate.audits.polymorphs import confused, percentiles, polymorph_audit, polymorph_pairs, random_pairs
 from matlas.evaluate.audits.shortcut import shortcut_audit
 from matlas.evaluate.audits.sources import matched_rows, source_audit
 from matlas.evaluate.audits.study import audit
@@ -186,11 +186,23 @@ def test_polymorphs_become_one_where_the_features_know_the_composition_only(abou
     values = np.repeat(rows_on(n=N // 2), 2, axis=0)
     found = polymorph_audit(subject_of(about, values), about)
     assert caught(found) == 1
-    assert of(found, "data", "percentile")["value"] == 0 and of(found, "data", "share_merged")["value"] == 1
+    assert of(found, "data", "percentile")["value"] == 0 and of(found, "data", "share_confused")["value"] == 0.5
     apart = polymorph_audit(clean, about, about["energy"])
     # partners are as far apart as any two rows
     assert of(apart, "data", "percentile")["value"] == pytest.approx(0.5, abs=0.1)
     assert of(apart, "planted", "percentile")["value"] == 0
+    assert (
+        of(apart, "data", "share_confused")["value"] < 0.05
+        and of(apart, "data, descriptors", "share_confused")["value"] == 0
+    )
+    assert of(apart, "planted", "share_confused")["value"] == 0.5
+
+
+def test_a_crystal_is_confused_that_is_rebuilt_nearer_to_its_twin():
+    truth = np.array([[0.0, 0], [4, 0], [0, 3], [0, 9], [1, 1], [1, 1]])
+    rebuilt = np.array([[1.0, 1], [1.5, 0], [0, 6], [0, 5], [7, 7], [0, 0]])
+    pairs = np.array([[0, 1], [2, 3], [4, 5]])
+    assert confused(rebuilt, truth, pairs).tolist() == [0.5, 0.75, 0.5]  # own, twin; both alike, twin; both alike twice
 
 
 def test_pairs_are_of_one_formula_and_two_prototypes():

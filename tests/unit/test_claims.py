@@ -1,6 +1,7 @@
 """Claims: the verdict's arithmetic, and SQL that does not answer the question."""
 
 import duckdb
+import pandas as pd
 import pytest
 
 from matlas.claims import measure, verdict
@@ -66,12 +67,18 @@ def test_a_variant_whose_weights_are_left_out_is_not_evaluated_and_the_others_ar
     assert rows["detail"][1].startswith("source big_network was left out")
 
 
+def test_a_claim_about_rows_that_are_missing_is_not_evaluated_and_says_so(catalog, caplog):
+    sql = "SELECT max(n) FILTER (n > 99) > 1, 'of many' AS detail FROM t"
+    row = measure(catalog, [claim(sql, True)], "study", simulated=False, skipped=None).iloc[0]
+    assert row["verdict"] == "not evaluated" and pd.isna(row["measured"]) and "NULL" in row["detail"]
+    assert "study study, claim a: not evaluated" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("sql", "expect", "words"),
     [
         ("SELECT n FROM t", 1.0, "one row"),
         ("SELECT n FROM t WHERE n > 99", 1.0, "no rows"),
-        ("SELECT NULL", 1.0, "no value"),
         ("SELECT 'one'", 1.0, "wrong type"),
         ("SELECT DATE '2020-01-01'", 1.0, "wrong type"),
         ("SELECT INTERVAL 1 DAY", 1.0, "wrong type"),

@@ -178,7 +178,7 @@ def audited():
         for end, metric in product(("", ", Mahalanobis"), ("roc_auc", "caught")):
             yield "out_of_family", f"{case}{end}", group, None, metric
     for group, case in product(("", "stable and unstable"), ("data", "data, descriptors", "planted")):
-        yield from (("polymorphs", case, group, None, m) for m in ("percentile", "share_merged", "caught"))
+        yield from (("polymorphs", case, group, None, m) for m in ("percentile", "share_confused", "caught"))
     for case in ("data", "data, unmatched", "data, descriptors", "random labels", "planted"):
         yield from (("source_bias", case, "", None, metric) for metric in ("roc_auc", "caught"))
     for case in ("data", "planted"):
@@ -189,7 +189,7 @@ def records_of(test, asked, draw):
     columns = ["view", "representation", "test", "case", "group", "x", "metric"]
     frame = pd.DataFrame(places_of(test, asked), columns=columns).astype({"x": float})
     frame = frame.assign(study="learned", dataset="hulls", n=N, seed=0, **interval(draw, len(frame)))
-    shares = frame["metric"].isin(["coverage", "share_beyond", "share_merged", "percentile", "polymorph_percentile",
+    shares = frame["metric"].isin(["coverage", "share_beyond", "share_confused", "percentile", "polymorph_percentile",
                                    "knn_purity", "explained_by_both", "elbow_strength"])  # fmt: skip
     frame.loc[shares, ["value", "low", "high"]] = (frame.loc[shares, ["value", "low", "high"]] + 1.2) / 2.4
     caught = frame["metric"] == "caught"

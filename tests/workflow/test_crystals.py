@@ -168,6 +168,19 @@ def test_codes_and_history_of_a_network_are_those_of_its_model(built_crystals):
     assert len(read_table(results / "histories" / f"{space}.parquet")) == 5  # epochs
 
 
+def test_a_map_of_a_code_is_trusted_as_far_as_it_keeps_the_neighbours_in_the_code(built_crystals, store):
+    from sklearn.manifold import trustworthiness
+
+    of, drawn = (
+        read_table(built_crystals.results / f"representations/{DATASET}/crystal_100/{name}.parquet")
+        .set_index("material_id").filter(like="z_")
+        for name in ("ae10", "tsne_code")
+    )  # fmt: skip
+    said = store.sql("""SELECT max(value) AS value FROM metrics WHERE study = 'mp_autoencoder'
+                        AND representation = 'tsne_code' AND metric = 'trustworthiness'""")["value"][0]
+    assert said == pytest.approx(trustworthiness(of.loc[drawn.index], drawn, n_neighbors=5), abs=1e-9)
+
+
 def test_everything_that_comes_of_sample_data_says_so(built_crystals, store):
     tables = [p for p in built_crystals.results.rglob("*.parquet") if "elements" not in p.parts]
     assert len(tables) > 60

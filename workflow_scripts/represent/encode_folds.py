@@ -1,6 +1,7 @@
 """Train an encoder for each fold of a split; encode the fold with it."""
 
 from matlas.jobs import run
+from matlas.represent import coordinates
 from matlas.retrieval import join_views
 from matlas.tables import read_keyed, read_table, table_info, write_table
 from matlas.trained import encode_folds
@@ -15,7 +16,7 @@ def main(job):
         raw, read_table(job.input.split), job.params.spec, selected=job.params.selected, groups=groups,
         device=job.params.runtime["device"],
     )  # fmt: skip
-    width = sum(column.startswith("z_") for column in codes)
+    width = coordinates(codes).shape[1]
     schema = encodings_schema(job.wildcards.representation, key, width)
     write_table(codes, job.output[0], schema, lineage=job.lineage, attributes=dict(job.wildcards.items()))
 

@@ -2,17 +2,20 @@
 
 from matlas.jobs import run
 from matlas.metrics import metrics_frame
-from matlas.represent import fit
+from matlas.represent import coordinates, fit
 from matlas.retrieval import join_views
-from matlas.tables import read_table, table_info, write_table
+from matlas.tables import read_keyed, read_table, table_info, write_table
 from matlas.trained import train_on
 from schemas.tables.analysis import LOADINGS, METRICS, representation_schema
 
 
 def main(job):
     key = table_info(job.input.dataset).key_field
-    features = join_views(job.input.dataset, job.input.views, columns=job.params.columns).set_index(key.name)
-    spec = {parameter: value for parameter, value in job.params.spec.items() if parameter != "split"}
+    if job.input.mapped:
+        features = coordinates(read_keyed(job.input.mapped[0])[1])
+    else:
+        features = join_views(job.input.dataset, job.input.views, columns=job.params.columns).set_index(key.name)
+    spec = {parameter: value for parameter, value in job.params.spec.items() if parameter not in ("split", "of")}
     if job.input.split:
         _, made, _ = train_on(features, read_table(job.input.split[0]), spec)
     else:

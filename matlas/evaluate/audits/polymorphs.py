@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 TEST = "polymorphs"
 FORMULA, PROTOTYPE = NEEDED = ("reduced_formula", "prototype")
 RANDOM_PAIRS = 200_000
-MERGED = 1e-4  # of the median distance of random pairs: nearer than that is rounding of a float32 network
+CONFUSED = 0.25  # half-way from never to guessing
 LEAST = 10  # pairs that must be there to speak of them
 _PAIRS_A_FORMULA = 20  # drawn at random, so that the few formulas with hundreds of polymorphs don't speak for all
 _PAIRS_AT_ONCE = 50_000
@@ -29,8 +29,9 @@ def polymorph_audit(subject: Subject, about: pd.DataFrame, stable: pd.Series | N
     Cases "data" (the code), "data, descriptors" (standardised by the training rows) and "planted": the code of rows
     replaced by the mean of all rows of their formula, descriptors that know the composition only. For all pairs, and
     for those of a stable and an unstable one (the record's group): percentile, the median share of random pairs of test
-    rows that lie nearer than a pair, with an interval over groups; share_merged, the share of pairs that lie nearer
-    than MERGED of the median distance of random pairs; caught: whether half of the pairs or more are merged.
+    rows that lie nearer than a pair; share_confused, the share of crystals that are rebuilt from their code no nearer
+    to themselves than to the other of the pair (half where both are as near: 0.5 for a code that can't tell them
+    apart), both with intervals over groups; caught: whether CONFUSED or more are.
     """
     rows = subject.test
     known = about.reindex(subject.features.index)
@@ -39,32 +40,34 @@ def polymorph_audit(subject: Subject, about: pd.DataFrame, stable: pd.Series | N
         log.warning("%d pairs of polymorphs among the test rows, fewer than %d: not audited", len(pairs), LEAST)
         return []
     means = subject.features.groupby(known[FORMULA].to_numpy()).transform("mean")
-    train = subject.features.to_numpy()[subject.train]
+    scaler = StandardScaler().fit(subject.features.to_numpy()[subject.train])
+    descriptors = scaler.transform(subject.features.to_numpy()[rows])
+    merged = subject.encoder.transform(means.to_numpy()[rows])
+    rebuilt = lambda codes: scaler.transform(subject.encoder.inverse_transform(codes))  # noqa: E731
     spaces = {
-        DATA: subject.codes[rows],
-        f"{DATA}, descriptors": StandardScaler().fit(train).transform(subject.features.to_numpy()[rows]),
-        PLANTED: subject.encoder.transform(means.to_numpy()[rows]),
+        DATA: (subject.codes[rows], rebuilt(subject.codes[rows])),
+        f"{DATA}, descriptors": (descriptors, descriptors),
+        PLANTED: (merged, rebuilt(merged)),
     }
     subsets = {"": np.ones(len(pairs), dtype=bool)}
     if stable is not None:
         flag = stable.reindex(subject.features.index).to_numpy()[rows][pairs]
         subsets["stable and unstable"] = np.abs(flag[:, 0] - flag[:, 1]) == 1  # NaN is neither
     records, groups = [], subject.groups[rows][pairs[:, 0]]
-    for case, codes in spaces.items():
+    for case, (codes, seen) in spaces.items():
         chance = distances(codes, random_pairs(len(rows), subject.seed))
-        apart = distances(codes, pairs)
-        ranks, merged = percentiles(apart, chance), apart <= MERGED * np.median(chance)
+        ranks, wrong = percentiles(distances(codes, pairs), chance), confused(seen, descriptors, pairs)
         for group, chosen in subsets.items():
             if chosen.sum() < LEAST:
                 log.warning("%d pairs of polymorphs, %s: not audited", chosen.sum(), group)
                 continue
             place = {"test": TEST, "case": case, "group": group, "n": int(chosen.sum()), "seed": subject.seed}
             of, drawn = groups[chosen], {"draws": subject.draws, "seed": subject.seed}
-            share = mean_over_groups(merged[chosen].astype(float), of, **drawn)
+            share = mean_over_groups(wrong[chosen], of, **drawn)
             records += [
                 {**place, "metric": "percentile", **median_percentile(ranks[chosen], of, **drawn)},
-                {**place, "metric": "share_merged", **share._asdict()},
-                {**place, "metric": "caught", "value": float(share.value >= 0.5)},
+                {**place, "metric": "share_confused", **share._asdict()},
+                {**place, "metric": "caught", "value": float(share.value >= CONFUSED)},
             ]
     return records
 
@@ -100,6 +103,16 @@ def distances(codes: np.ndarray, pairs: np.ndarray) -> np.ndarray:
     """(m,) Euclidean distance of pairs (m, 2) of rows of codes (n, d)."""
     parts = [pairs[start : start + _PAIRS_AT_ONCE] for start in range(0, len(pairs), _PAIRS_AT_ONCE)]
     return np.concatenate([np.linalg.norm(codes[p[:, 0]] - codes[p[:, 1]], axis=1) for p in parts])
+
+
+def confused(rebuilt: np.ndarray, truth: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    """(m,) of pairs (m, 2) of rows, the share (0 to 1) of the two whose `rebuilt` (n, d) is nearer to the other's truth
+    (n, d) than to their own; a half of one for equally near."""
+    wrong = np.zeros(len(pairs))
+    for own, other in (pairs.T, pairs.T[::-1]):
+        margin = np.linalg.norm(rebuilt[own] - truth[own], axis=1) - np.linalg.norm(rebuilt[own] - truth[other], axis=1)
+        wrong += (1 + np.sign(margin)) / 4
+    return wrong
 
 
 def percentiles(apart: np.ndarray, chance: np.ndarray) -> np.ndarray:

@@ -36,7 +36,7 @@ class _Measure:
 _MEASURES = (
     _Measure("roc_auc", "Area under the ROC curve (dimensionless)", 0.5),
     _Measure("spearman", "Spearman's ρ (dimensionless)", 0.0),
-    _Measure("share_merged", "Pairs of polymorphs that are one (share)", 0.5),
+    _Measure("share_confused", "Polymorphs taken for each other (share)", 0.5),
     _Measure("difference", "Error of later rows less that of earlier ones (standardised units)", 0.0),
 )
 _NAMES = {
@@ -52,7 +52,7 @@ def failure_modes(spec: Mapping, data: StudyData) -> tuple[Figure, pd.DataFrame]
     """What each audit measures on the data and where its failure is planted, with intervals, and what it catches; a
     panel a metric, a row an audit.
 
-    The table: view, representation, audit, group, case, metric (roc_auc, spearman, share_merged, difference), value,
+    The table: view, representation, audit, group, case, metric (roc_auc, spearman, share_confused, difference), value,
     low, high, n, caught (of data and planted; empty for the others).
     """
     rows = tested(spec, data, *AUDITS)
@@ -63,9 +63,9 @@ def failure_modes(spec: Mapping, data: StudyData) -> tuple[Figure, pd.DataFrame]
         f"Filled: caught; hollow: not caught. Line: {INTERVAL}. A planted failure must be caught: an audit that misses "
         "it is blind, and says nothing about the data. In the data, a shortcut, a source or a drift that is caught is "
         "a failure of the embedding; a family that is not told from those it was trained on passes for known; "
-        "polymorphs are caught where half of the pairs or more have become one. Chance: after the rows, or their "
-        "labels, changed places. Yardstick: the descriptors themselves, or for families the distance from the training "
-        "rows.",
+        "polymorphs are caught where a quarter or more are rebuilt nearer to their twin than to themselves. Chance: "
+        "after the rows, or their labels, changed places. Yardstick: the descriptors themselves, or for families the "
+        "distance from the training rows.",
         held_out_from(data, dict.fromkeys(table["representation"])),
     ]
     handles = [
@@ -73,7 +73,7 @@ def failure_modes(spec: Mapping, data: StudyData) -> tuple[Figure, pd.DataFrame]
         handle("planted", HIGHLIGHT, "D"),
         Line2D([], [], color=MUTED, marker="|", ms=9, mew=1.6, ls="none", label="chance"),
         Line2D([], [], color=INK, marker="x", ms=5, mew=1.2, ls="none", label="yardstick"),
-        reference("nothing told apart, or half of the pairs one"),
+        reference("nothing told apart"),
     ]
     sizes = [max(len(names), 1.4) for names in by_metric.values()]
     high = 0.3 * sum(sizes) / len(sizes) + 0.55
