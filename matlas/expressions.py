@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import duckdb
 import numpy as np
 import pandas as pd
 
-from matlas.errors import ConfigError
+from matlas.errors import ConfigError, nearest
 from schemas.config.datasets import Derived
 
 _CLOSED = dict.fromkeys(
     ("enable_external_access", "autoinstall_known_extensions", "autoload_known_extensions"), "false"
 )
+_UNKNOWN_COLUMN = re.compile(r'Referenced column "(.+?)" not found')
 _ROW = "_row"  # no column of a dataset starts with _
 
 
@@ -37,6 +39,21 @@ def add_columns(
     return frame
 
 
+def check_expressions(empty: pd.DataFrame, expressions: Mapping[str, str]) -> None:
+    """Whether expressions can be computed on a table, before there is one.
+
+    empty : a table without rows, of the right columns and dtypes; expressions : {where it stands: SQL}. Raises
+    ConfigError that names the place. What fails on some values only (a text that is no number) isn't found.
+    """
+    for where, sql in expressions.items():
+        try:
+            add_columns(empty, {"value": sql}, {})
+        except ConfigError as error:
+            raise ConfigError(
+                "the SQL can't be computed", where=where, expected=error.expected, found=error.found, do=error.do
+            ) from error
+
+
 def _evaluate(connection: duckdb.DuckDBPyConnection, frame: pd.DataFrame, sql: str, name: str, kind: str):
     # a window function returns rows in an order of its own, so the order is asked for
     connection.register("clean", frame.assign(**{_ROW: np.arange(len(frame))}))
@@ -54,6 +71,9 @@ def _evaluate(connection: duckdb.DuckDBPyConnection, frame: pd.DataFrame, sql: s
                 what, expected="a value for each row", found=f"an aggregate: {sql}",
                 do="write avg(x) OVER () to use the mean of all rows",
             ) from error  # fmt: skip
+        if unknown := _UNKNOWN_COLUMN.search(str(error)):
+            expected = f"a column of the dataset, {nearest(unknown[1], frame.columns)}"
+            raise ConfigError(what, expected=expected, found=repr(unknown[1])) from error
         advice = f"use columns of the dataset: {list(frame.columns)}"
         if "Division by zero" in str(error):
             advice = "write x / nullif(y, 0), which is null where y is 0"

@@ -152,7 +152,7 @@ def _mp_api() -> tuple[type, type[Exception]]:
             "the package mp-api, which asks the Materials Project, can't be imported",
             expected="mp-api 0.46",
             found=error,
-            do='install it: pip install "mp-api>=0.46,<0.47"',
+            do="make api",
         ) from error
     return SummaryRester, MPRestError
 

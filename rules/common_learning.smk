@@ -1,6 +1,34 @@
 # What the rules that probe and test representations ask of the configuration.
 
 
+def expressions_of(study):
+    """The SQL over columns of the dataset that a study holds, by where it stands."""
+    probing, audit, found = ATLAS.studies[study].probing, ATLAS.studies[study].tests.audit, {}
+    for name, target in probing.targets.items() if probing else ():
+        where = f"config/studies/{study}.yaml: probing: targets: {name}"
+        found |= {
+            f"{where}: {key}": sql for key in ("sql", "where") if (sql := getattr(target, key))
+        }
+    if audit and audit.stability:
+        found[f"config/studies/{study}.yaml: tests: audit: stability"] = audit.stability
+    return found
+
+
+# said at once, and not when the data have been read; by the process that plans, not again by that of each job
+if workflow.is_main_process:
+    from matlas.expressions import check_expressions
+    from schemas.tables.dataset import dataset_schema
+
+    try:
+        for study in ATLAS.studies:
+            dataset = ATLAS.dataset_of(study)
+            check_expressions(
+                dataset_schema(dataset, ATLAS.datasets[dataset]).empty(), expressions_of(study)
+            )
+    except ConfigError as error:
+        raise WorkflowError(str(error)) from None
+
+
 def dataset_table(study):
     return f"<results>/datasets/{ATLAS.dataset_of(study)}.parquet"
 

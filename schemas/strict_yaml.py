@@ -28,7 +28,8 @@ def read_yaml(path: Path) -> dict:
     return value
 
 
-class _StrictLoader(yaml.SafeLoader):
+# libyaml where PyYAML was built with it: every job reads the configuration again
+class _StrictLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
     """Safe YAML in which a key may stand only once."""
 
     def construct_mapping(self, node, deep=False):

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from matlas.errors import ConfigError
-from matlas.expressions import add_columns
+from matlas.expressions import add_columns, check_expressions
 from schemas.config.datasets import Derived
 
 
@@ -101,7 +101,8 @@ def test_an_empty_frame_gets_its_columns(frame):
 @pytest.mark.parametrize(
     ("sql", "message"),
     [
-        ("zz + 1", "\"zz\" not found.*columns of the dataset: .*'x', 'y'"),
+        ("zz + 1", "expected a column of the dataset, one of .*'x', 'y'.*found 'zz'"),
+        ("famly = 'a'", r"expected a column of the dataset, 'family' \(nearest\), found 'famly'"),
         ("x +", "syntax error"),
         ("x -- rest", "syntax error"),
         ("family", "Could not convert string"),
@@ -112,6 +113,14 @@ def test_an_empty_frame_gets_its_columns(frame):
 def test_an_expression_that_can_not_be_computed_is_named(frame, sql, message):
     with pytest.raises(ConfigError, match=rf"derived column 'new' can't be computed.*{message}"):
         derived(frame, sql)
+
+
+def test_an_expression_is_checked_before_there_are_rows(frame):
+    empty = frame[:0]
+    check_expressions(empty, {"here": "x / 2", "there": "family = 'a'"})
+    message = r"the SQL can't be computed \(study: there\): expected a column of the dataset, 'family' \(nearest\)"
+    with pytest.raises(ConfigError, match=message):
+        check_expressions(empty, {"study: here": "x / 2", "study: there": "famly = 'a'"})
 
 
 def test_a_flag_that_divides_by_zero_is_refused_since_nan_would_count_as_large(frame):

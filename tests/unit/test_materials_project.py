@@ -329,7 +329,7 @@ def test_without_mp_api_the_error_says_how_to_install_it(get, monkeypatch):
         if name.split(".")[0] == "mp_api":
             monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "mp_api", None)
-    with server_of() as server, pytest.raises(MatlasError, match="pip install"):
+    with server_of() as server, pytest.raises(MatlasError, match="Make api"):
         get(server)
     assert server.requests == []
 

@@ -204,6 +204,15 @@ def test_a_bad_table_of_crystals_ends_in_one_sentence(own_crystals, spoil, words
     assert not (project.results / "datasets").exists()
 
 
+def test_the_sql_of_a_property_is_checked_before_anything_runs(own_crystals):
+    project, _ = own_crystals
+    project.edit("config/studies/stiffness.yaml", "sql: bulk_modulus", "sql: bulk_modulos")
+    run = project.snakemake("stiffness")
+    text = run.stdout + run.stderr
+    assert run.returncode != 0 and "Traceback" not in text and not project.results.exists()
+    assert "stiffness.yaml: probing: targets" in text and "'bulk_modulus' (nearest), found 'bulk_modulos'" in text
+
+
 def test_a_folder_of_structures_is_a_dataset_and_an_edit_in_place_is_noticed(own_crystals):
     project, table = own_crystals
     with project.configuration("studies/stiffness") as study:
