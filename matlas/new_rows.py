@@ -29,16 +29,17 @@ def embed_file(model: str | PathLike, entities: str | PathLike, device: str = "a
     given = read_raw(entities).reset_index(drop=True)
     if not len(given):
         raise DataError("no rows to embed", where=entities)
-    features = _features(given, card["features"], card["data"]["views"], str(entities))
+    features = _features(given, card["features"], card["data"], str(entities))
     made = embed_rows(network, card, features)
     if doubled := [column for column in made if column in given]:
         raise DataError(f"column {doubled[0]!r} would stand in the result twice", where=entities, do="rename it")
     return pd.concat([given, made], axis=1), card
 
 
-def _features(given: pd.DataFrame, wanted: Sequence[str], views: Mapping[str, Mapping], where: str) -> pd.DataFrame:
-    """The features `wanted` of each row: as given, or computed by `views`, definitions of stored views by name, beside
-    the columns of the dataset that the model was given with them."""
+def _features(given: pd.DataFrame, wanted: Sequence[str], data: Mapping, where: str) -> pd.DataFrame:
+    """The features `wanted` of each row: as given, or computed by the definitions of stored views in `data` (of the
+    model's card) as they were for the model, beside the columns of the dataset that it was given with them."""
+    views = data["views"]
     if set(wanted) <= set(given.columns):
         return given[list(wanted)].apply(_numbers, where=where)
     for name, view in views.items():
@@ -48,7 +49,7 @@ def _features(given: pd.DataFrame, wanted: Sequence[str], views: Mapping[str, Ma
             )
     crystals, symmetry = [], None
     if any(view["kind"] == "crystal" for view in views.values()):
-        crystals, symmetry = _crystals(given, where)
+        crystals, symmetry = _crystals(given, data["crystals"], where)
         formulas = [_formula(crystal) for crystal in crystals]
     else:
         formulas = given[_column(given, FORMULAS, where)].tolist()
@@ -94,19 +95,18 @@ def _statistics(formulas: list[str], view: Mapping, where: str) -> pd.DataFrame:
     return pd.DataFrame(featurize(compositions, view, table), columns=[f.name for f in feature_fields(view, table)])
 
 
-def _crystals(given: pd.DataFrame, where: str) -> tuple[list, pd.DataFrame]:
-    """The crystals of the rows, and their symmetry."""
+def _crystals(given: pd.DataFrame, reading: Mapping, where: str) -> tuple[list, pd.DataFrame]:
+    """The crystals of the rows, and their symmetry. reading : shortest_distance (Å), volume_per_atom (Å³) and
+    symmetry_tolerance (Å) of the dataset of the model."""
     from matlas.crystals.read import CrystalError, check_crystal, read_crystal
     from matlas.crystals.symmetry import symmetry_of
-    from schemas.config.datasets import CrystalDataset
 
-    usual = CrystalDataset(kind="crystal", title="new rows", path=where)
     crystals, symmetry = [], {}
     for row, structure in enumerate(given[_column(given, STRUCTURES, where)], 1):
         try:
             crystal = read_crystal(structure, str(row))
-            check_crystal(crystal, usual.shortest_distance, usual.volume_per_atom)
-            symmetry[crystal.key] = symmetry_of(crystal, usual.symmetry_tolerance)
+            check_crystal(crystal, reading["shortest_distance"], reading["volume_per_atom"])
+            symmetry[crystal.key] = symmetry_of(crystal, reading["symmetry_tolerance"])
         except CrystalError as error:
             raise DataError("a crystal can't be used", where=f"{where}, row {row}", found=error) from error
         crystals.append(crystal)

@@ -151,6 +151,12 @@ def split_of(representation):
     return getattr(REPRESENTATIONS.get(representation), "split", None)
 
 
+def how_crystals_are_read(dataset):
+    """What a dataset of crystals takes for a mistake, and for symmetric; nothing for other kinds."""
+    named = {"shortest_distance", "volume_per_atom", "symmetry_tolerance"}
+    return ATLAS.datasets[dataset].model_dump(mode="json", include=named)
+
+
 def mapped_space(dataset, view, map):
     """The table that a map is drawn of, where that is not the view itself."""
     of = getattr(ATLAS.methods.maps.get(map), "of", None)

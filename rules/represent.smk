@@ -67,6 +67,7 @@ rule train_autoencoder:
         spec=lambda w: spec(REPRESENTATIONS[w.representation]),
         columns=lambda w: getattr(ATLAS.views[w.view], "columns", []),
         definitions=lambda w: {s: spec(ATLAS.views[s]) for s in ATLAS.raw_views(w.view)},
+        crystals=lambda w: how_crystals_are_read(w.dataset),
         runtime=spec(ATLAS.settings.runtime),
         blas_threads=1,
         code=code_of("represent/train_autoencoder.py"),

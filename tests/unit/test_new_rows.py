@@ -203,7 +203,8 @@ class Stored:
         of_formulas = pd.concat(feature_batches(formulas, MAGPIE, magpie)).drop(columns="composition")
         self.features = pd.concat([of_formulas, geometry.drop(columns="material_id")], axis=1)
         self.views = {"magpie": MAGPIE, "crystal_geometry": GEOMETRY}
-        self.model = model_of(folder / "model", self.features, self.views)
+        self.reading = CRYSTALS.model_dump(include={"shortest_distance", "volume_per_atom", "symmetry_tolerance"})
+        self.model = model_of(folder / "model", self.features, self.views, crystals=self.reading)
         self.codes = embed_rows(*load_model(self.model, "cpu"), self.features)
 
 
@@ -232,9 +233,19 @@ def test_a_crystal_that_the_dataset_holds_has_its_stored_code(stored, tmp_path):
 def test_a_model_of_chosen_columns_takes_them_from_either_view_in_its_own_order(stored, tmp_path):
     chosen = stored.features[["density", "magpie_data_mean_number", "space_group_number", "magpie_data_range_row",
                               "vpa", "mean_bond_length"]]  # fmt: skip
-    model = model_of(tmp_path / "model", chosen, stored.views)
+    model = model_of(tmp_path / "model", chosen, stored.views, crystals=stored.reading)
     made, _ = embed_file(model, table(tmp_path, structure=stored.cifs[3:8]), "cpu")
     expected = embed_rows(*load_model(model, "cpu"), chosen.iloc[3:8])
+    np.testing.assert_allclose(made[["z_0", "z_1"]], expected[["z_0", "z_1"]], rtol=1e-6, atol=1e-6)
+
+
+def test_a_crystal_is_as_symmetric_as_the_dataset_of_the_model_would_say(stored, tmp_path):
+    chosen, last = stored.features[["density", "space_group_number"]], len(stored.cifs) - 1
+    reading = stored.reading | {"symmetry_tolerance": 0.1}  # Å: a cell of 5.64 and 5.70 Å then is cubic
+    model = model_of(tmp_path / "model", chosen, stored.views, crystals=reading)
+    made, _ = embed_file(model, table(tmp_path, cif=[stored.cifs[last]]), "cpu")
+    cubic = chosen.iloc[[last]].assign(space_group_number=225.0)
+    expected = embed_rows(*load_model(model, "cpu"), cubic)
     np.testing.assert_allclose(made[["z_0", "z_1"]], expected[["z_0", "z_1"]], rtol=1e-6, atol=1e-6)
 
 

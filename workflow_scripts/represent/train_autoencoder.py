@@ -21,7 +21,8 @@ def main(job):
         features, read_table(job.input.split[0]), spec, device=job.params.runtime["device"], checkpoint=checkpoint
     )
     job.notes["device"] = encoder.device_
-    data = {**space, "views": job.params.definitions, "sample_data": job.lineage.simulated}
+    made_of = {"views": job.params.definitions, "crystals": job.params.crystals}
+    data = {**space, **made_of, "sample_data": job.lineage.simulated}
     origin = {"split": spec["split"], "lineage": digest(job.lineage.as_dict())}
     card = {"features": list(features.columns), "data": data, **origin}
     save_model(Path(job.output.card).parent, encoder, card)
