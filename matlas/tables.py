@@ -291,7 +291,7 @@ def _check_key(keys: list[pd.DataFrame], schema: TableSchema) -> None:
     doubled = key.duplicated(keep=False)
     if doubled.any():
         rows = key[doubled].head(SHOWN_FAILURES)
-        values = rows.itertuples(index=False, name=None)
+        values = rows.astype(object).itertuples(index=False, name=None)  # objects: 3, not np.int64(3)
         shown = [f"row {row}: {value}" for row, value in zip(rows.index, values, strict=True)]
         raise DataError(
             f"key {schema.key} of table {schema.name} is not unique",

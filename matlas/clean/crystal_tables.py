@@ -20,11 +20,10 @@ from matlas.clean.raw import read_raw
 from matlas.clean.rejects import as_rejects
 from matlas.crystals.files import ENDINGS, holds_one
 from matlas.errors import DataError
-from schemas.config.datasets import Column, CrystalDataset, CrystalTable
+from schemas.config.datasets import PLACE, Column, CrystalDataset, CrystalTable
 
 log = logging.getLogger(__name__)
 
-PLACE = ("table", "file", "row", "id", "structure")
 MAX_UNPACKED = 4 * 2**30  # bytes of a table; more than the whole Materials Project as CIFs
 MAX_STRUCTURE = 16 * 2**20  # bytes of a file with one structure
 CHUNK = 2**20
@@ -44,11 +43,8 @@ def raw_crystals(dataset: CrystalDataset, files: Mapping[str, Path]) -> tuple[pd
     where the structure is at fault; its `raw` says table and file too. Refused are rows without identifier or
     structure, an identifier that stands in its table already, a path to no file or out of the folder of the table, and
     cells that a column can't take; an empty one it can, since no table need know everything about its crystals.
-    Raises DataError for a missing or unreadable file, a missing column, and one named like a column above.
+    Raises DataError for a missing or unreadable file and a missing column.
     """
-    taken = sorted({column for part in dataset.parts.values() for column in part.columns} & set(PLACE))
-    if taken:
-        raise DataError(f"column {taken[0]!r} can't be called so", expected=f"a name other than {list(PLACE)}")
     kept, problems, before = [], [], 0
     for table, part in dataset.parts.items():
         seen: set[str] = set()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from schemas.config.base import Model, Name
 
@@ -146,6 +146,19 @@ class ImageDataset(Entities):
         return "label" if self.labels else None
 
 
+# what every row of crystals is known by until it is clean
+PLACE = ("table", "file", "row", "id", "structure")
+
+
+def _not_a_place(name: str) -> str:
+    if name in PLACE:
+        raise ValueError(f"a name other than {', '.join(PLACE)}")
+    return name
+
+
+ColumnOfCrystals = Annotated[Name, AfterValidator(_not_a_place)]
+
+
 class CrystalTable(Model):
     """One table of crystals: in which column of the source the identifier and the structure stand (CIF or POSCAR as
     text, pymatgen's JSON, or the path of a file, from the folder of the table), and its other columns. `files` are
@@ -155,7 +168,7 @@ class CrystalTable(Model):
     files: list[str] = []
     id: str = "material_id"
     structure: str = "cif"
-    columns: dict[Name, str | Column] = {}
+    columns: dict[ColumnOfCrystals, str | Column] = {}
 
 
 class CrystalDataset(Entities):
@@ -170,7 +183,7 @@ class CrystalDataset(Entities):
     query: dict[str, str | float | bool | list[str | float]] | None = None
     id: str = "material_id"
     structure: str = "cif"
-    columns: dict[Name, str | Column] = {}
+    columns: dict[ColumnOfCrystals, str | Column] = {}
     tables: dict[Name, CrystalTable] = {}
     release: str = ""
     retrieved: str = ""

@@ -15,6 +15,8 @@ CRYSTALS = [
     (DATASETS, "source: minerals", "path: data/minerals", "bad value for 'crystals'", "`tables` with a source",
      "`columns` of the one table"),
     (DATASETS, "      id: mp_id", "      ids: mp_id", "unknown key 'crystals.tables.elastic.ids'", "'id' (nearest)"),
+    (DATASETS, "columns: {band_gap: gap, year: first_published}", "columns: {band_gap: gap, row: first_published}",
+     "a name other than table, file, row, id, structure", "'row'"),
     (DATASETS, "      structure: structure\n      columns:", "      structure: structure\n      column:",
      "unknown key 'crystals.tables.elastic.column'", "'columns' (nearest)"),
     (DATASETS, "bulk_modulus: k_vrh", "bulk_modulos: k_vrh", "column 'bulk_modulos' is not in the data dictionary",

@@ -208,8 +208,6 @@ def test_what_is_no_table_of_crystals_is_one_clear_error(tmp_path, monkeypatch):
     with pytest.raises(DataError, match="no structure in the folder"):
         (tmp_path / "empty").mkdir()
         read("empty")
-    with pytest.raises(DataError, match="column 'row' can't be called so"):
-        read("u.csv", dataset=one_table(columns={"row": {"source": "r", "unit": "1", "description": "r"}}))
     monkeypatch.setattr(crystal_tables, "MAX_UNPACKED", 10_000)
     with pytest.raises(DataError, match="too large when unpacked.*bomb.csv.gz.*10000 bytes"):
         read("bomb.csv.gz", gzip.compress(bytes(50_000_000)))
