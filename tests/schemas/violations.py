@@ -52,7 +52,7 @@ def violations(schema: TableSchema) -> Iterator[Violation]:
     repeated = good.copy()
     repeated.loc[3, key] = repeated.loc[0, key].to_list()
     repeated = repeated.astype(good.dtypes)
-    values = tuple(good[c][0].item() if good[c].dtype in ("int64", "float64") else good[c][0] for c in key)
+    values = tuple(getattr(value, "item", lambda value=value: value)() for value in good.loc[0, key])
     message = ("not unique", "2 rows", f"row 0: {values}, row 3: {values}")
     yield Violation("key", [repeated], message)
     yield Violation("key across batches", [repeated[:1], repeated[1:]], message)
