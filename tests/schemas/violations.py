@@ -52,7 +52,7 @@ def violations(schema: TableSchema) -> Iterator[Violation]:
     repeated = good.copy()
     repeated.loc[3, key] = repeated.loc[0, key].to_list()
     repeated = repeated.astype(good.dtypes)
-    values = tuple(getattr(value, "item", lambda value=value: value)() for value in good.loc[0, key])
+    values = next(good[key].astype(object).itertuples(index=False, name=None))
     message = ("not unique", "2 rows", f"row 0: {values}, row 3: {values}")
     yield Violation("key", [repeated], message)
     yield Violation("key across batches", [repeated[:1], repeated[1:]], message)
