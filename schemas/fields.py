@@ -182,7 +182,7 @@ _ALL = (
     Field("task", "string", "", "Numbers or classes", allowed=("regression", "classification")),
     Field("input", "string", "", "What it is predicted from, as named in the study"),
     Field("head", "string", "", "Model that predicts, as named in config/methods.yaml; mean is no model at all, and "
-          "… (shuffled) the model trained on shuffled targets"),
+          "… (shuffled) the model trained on shuffled targets, its predictions shuffled"),
     Field("truth", "float64", "1", "The value in the dataset; of classes 1 and 0"),
     Field("predicted", "float64", "1", "The value predicted without having seen the entity; of classes a score"),
     Field("low", "float64", "1", "Lower end of the 95 % interval", nullable=True),

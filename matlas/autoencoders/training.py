@@ -66,8 +66,9 @@ def train(
 
     rows : (n, p) float32, standardised, on the device of the network; batches are drawn from it without copies to and
     fro. held_out : (m, p) likewise; with it the weights of the epoch with the smallest held-out loss are kept, and
-    training ends after `patience` epochs without a smaller one (None: never). The held-out loss is the network's own,
-    without noise on the input; a variational network's uses the same draws in each epoch.
+    training ends after `patience` epochs without a smaller one (None: it goes on to the last, whose weights are kept).
+    The held-out loss is the network's own, without noise on the input; a variational network's uses the same draws in
+    each epoch.
     mixed_precision : forward passes of training in bfloat16. checkpoint : a file to which the state is written about
     every `checkpoint_every` seconds (0: each epoch) and from which a training with the same settings, rows and initial
     weights goes on; the caller removes it when the result is safe.
@@ -99,7 +100,7 @@ def train(
                     "training diverged: the loss is not finite", where=f"epoch {epoch}",
                     do="use a smaller learning_rate, and look for columns with extreme values",
                 )  # fmt: skip
-            run.record(epoch, rate, losses, keep=held_out is not None)
+            run.record(epoch, rate, losses, keep=held_out is not None and patience is not None)
             shown = f"training loss {losses['loss']:.4g}, held-out loss {losses['validation_loss']:.4g}"
             progress.verb = f" done, {shown}"
             progress.reached(epoch, share=(epoch - begun_at) / (epochs - begun_at))

@@ -24,7 +24,9 @@ NO_INPUT = "none"  # the input of the mean
 
 
 def shuffled(head: str) -> str:
-    """Name of the control of a head: itself, fitted on targets permuted among its training rows."""
+    """Name of the control of a head: itself, fitted on targets permuted among its training rows, its predictions
+    permuted among the test rows. In their places they could score far from chance by luck: whatever direction the head
+    takes for the property is likely to be a main one of the input, which the property has to do with."""
     return f"{head} ({SHUFFLED})"
 
 
@@ -73,6 +75,8 @@ def probe(
         begun = time.monotonic()
         model = head_of(spec, task, seed).fit(X[fold.train], y[fold.train], group[fold.train])
         predicted = model.predict(X[fold.test])
+        if y is not truth:
+            predicted = np.random.default_rng(seed).permutation(predicted)
         place = {"input": name, "head": head, "fold": fold.name}
         predictions.append(
             pd.DataFrame({key.name: key[fold.test], **place, "truth": truth[fold.test], "predicted": predicted})
@@ -145,10 +149,10 @@ def _numbers(target: pd.Series) -> np.ndarray:
     return values
 
 
-def _permuted(truth: np.ndarray, train: np.ndarray, seed: int) -> np.ndarray:
-    values = truth.copy()
-    values[train] = np.random.default_rng(seed).permutation(truth[train])
-    return values
+def _permuted(values: np.ndarray, rows: np.ndarray, seed: int) -> np.ndarray:
+    moved = values.copy()
+    moved[rows] = np.random.default_rng(seed).permutation(values[rows])
+    return moved
 
 
 def _text(head: Head) -> str:

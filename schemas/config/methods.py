@@ -48,7 +48,8 @@ class Autoencoder(Model):
     `split`. `layers` are the widths down to the code, which the decoder mirrors: [32, 10] on 100 columns is
     100-32-10-32-100. A linear one has no activation; a variational one a penalty `beta` on the divergence of its code
     from N(0, I); a denoising one sees its input with noise of standard deviation `noise`. Training ends when the
-    error on the validation rows has not fallen for `patience` epochs."""
+    error on the validation rows has not fallen for `patience` epochs, and the weights of the smallest are kept; with
+    null it goes on to the last epoch, whose weights are kept."""
 
     algorithm: Literal["autoencoder"]
     kind: Literal["plain", "linear", "variational", "denoising"] = "plain"
@@ -60,7 +61,7 @@ class Autoencoder(Model):
     epochs: int = Field(default=300, ge=1)
     batch_size: int = Field(default=256, ge=2)
     learning_rate: float = Field(default=1e-3, gt=0)
-    patience: int = Field(default=30, ge=1)
+    patience: int | None = Field(default=30, ge=1)
     mixed_precision: bool = False
     random_state: int = 0
 

@@ -291,6 +291,7 @@ def test_changing_test_targets_changes_no_prediction_and_test_features_only_thei
     changed[some] += 100 * np.random.default_rng(6).normal(size=(10, 14))
     moved, refits = probe(**{**study, "raw": changed})
     others = here & ~predictions["material_id"].isin(study["target"].index[some]).to_numpy()
+    others &= (predictions["head"] != shuffled("line")).to_numpy()  # whose predictions change places
     np.testing.assert_array_equal(moved["predicted"][others], predictions["predicted"][others])
     same = refits["fold"] == "fold 1"
     pd.testing.assert_series_equal(refits["chosen"][same], fits["chosen"][same])
@@ -305,6 +306,18 @@ def test_shuffled_heads_score_at_chance_where_heads_find_the_signal(study):
     assert abs(rho["descriptors", shuffled("line")]) < 0.2
     r2 = scores.query("fold == 'all' and metric == 'r2'").set_index(["input", "head"])["value"]
     assert r2["none", "mean"] == pytest.approx(0, abs=0.05)
+
+
+def test_predictions_of_a_shuffled_head_change_places_so_that_it_can_not_be_right_by_luck(study):
+    inputs = {"itself": Preparation([{"columns": slice(0, 1)}])}  # a line of any slope orders it perfectly, or reversed
+    target = pd.Series(study["raw"][:, 0], index=study["target"].index)
+    predictions, _ = probe(**{**study, "inputs": inputs, "target": target})
+    of_head = {head: rows.set_index("material_id") for head, rows in predictions.groupby("head")}
+    line, chance = of_head["line"], of_head[shuffled("line")]
+    for _, rows in chance.groupby("fold"):
+        assert abs(spearmanr(rows["predicted"], rows["truth"]).statistic) < 0.25
+        assert rows["truth"].equals(target[rows.index].rename("truth"))
+    assert spearmanr(line["predicted"], line["truth"]).statistic > 0.999
 
 
 def test_classes_are_probed_by_truth_values_with_gaps(study):
