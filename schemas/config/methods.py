@@ -183,7 +183,7 @@ class LeaveOut(Model):
 
     kind: Literal["leave_out"]
     by: Name
-    least: int = Field(default=300, ge=2)
+    least: int = Field(default=200, ge=2)
     validation: float = Field(default=0.0, ge=0, lt=1)
     validation_by: Name | None = None
     random_state: int = 0

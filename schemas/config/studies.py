@@ -150,7 +150,7 @@ class AuditTest(Model):
     view: Name
     encoder: Name
     families: Name | None = None
-    least: int = Field(default=300, ge=20)
+    least: int = Field(default=200, ge=20)
     sources: tuple[Name, Name] | None = None
     matched_by: list[Name] = []
     over: Name | None = None

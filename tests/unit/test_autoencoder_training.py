@@ -98,13 +98,18 @@ def test_early_stopping_keeps_the_weights_with_the_smallest_held_out_loss():
     assert mean_error(net, held_out) < 0.99 * losses.iloc[-1]
 
 
-def test_without_patience_all_epochs_run_and_without_held_out_rows_the_last_weights_stay():
+def test_without_patience_all_epochs_run_and_the_last_weights_stay():
     net = network()
     result = train(net, rows(), **SETTINGS)
     assert (len(result.history), result.best_epoch, result.stopped_early) == (12, 12, False)
     assert result.history["validation_loss"].isna().all()
-    result = train(network(), rows(), rows(seed=1), **SETTINGS)
-    assert len(result.history) == 12
+    data, held_out = torch.randn(40, 6, generator=torch.Generator().manual_seed(0)), rows(60, seed=9)
+    net = network(layers=(30, 5))  # learns the 40 rows by heart
+    result = train(net, data, held_out, **SETTINGS | {"epochs": 60, "batch_size": 8})
+    losses = result.history["validation_loss"]
+    assert (len(losses), result.best_epoch, result.stopped_early) == (60, 60, False)
+    assert losses.min() < 0.99 * losses.iloc[-1]
+    assert mean_error(net, held_out) == pytest.approx(losses.iloc[-1], rel=1e-5)
 
 
 def test_training_leaves_the_global_random_stream_alone():
