@@ -84,7 +84,7 @@ def run(main: Callable[[Job], None], snakemake: Any) -> None:
         sys.modules["numpy"].random.seed(runtime.get("seed", 0))
     started = time.perf_counter()
     # a rule that is not faster in several threads says so; never from the rule's own threads, which change bits
-    with _blas_threads(job.params.get("blas_threads", runtime.get("blas_threads", 2))):
+    with _blas_threads(job.params.get("blas_threads", runtime.get("blas_threads", 1))):
         main(job)
     cost = {
         "rule": job.rule,

@@ -21,7 +21,7 @@ class Runtime(Model):
     """What every job is started with. BLAS threads are fixed here, not taken from the rule, since they change bits."""
 
     seed: int = 0
-    blas_threads: int = Field(default=2, ge=1)
+    blas_threads: int = Field(default=1, ge=1)
     device: Literal["auto", "cpu", "cuda"] = "auto"
     shards: int = Field(default=4, ge=1)  # how many jobs share the work on the crystals of a dataset
     repetitions: int | None = Field(default=None, ge=2)  # most seeds and bootstraps of anything, for a quick look
