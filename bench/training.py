@@ -3,7 +3,7 @@
 The same net (100-32-10-32-100) from the same initial weights, over the same rows, for the same epochs, by Adam with a
 cosine schedule, without early stopping. The loop is as bare as it can be: rows in one tensor, the fused optimiser, the
 same order of rows. Lightning is used as its manual shows, with a DataLoader over a TensorDataset and whatever only
-reports switched off; it isn't among the project's dependencies, and without it its row says so.
+reports switched off; where it isn't installed (it is pinned for this alone) its row says so.
 """
 
 from __future__ import annotations

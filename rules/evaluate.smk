@@ -266,6 +266,9 @@ rule audit_embedding:
     input:
         dataset=lambda w: dataset_table(w.study),
         views=lambda w: view_files(ATLAS.dataset_of(w.study), test_of(w.study, "audit").view),
+        raw_views=lambda w: raw_view_files(
+            ATLAS.dataset_of(w.study), test_of(w.study, "audit").view
+        ),
         split=lambda w: split_of_encoder(w.study, "audit"),
     output:
         "<results>/tests/{study}/audit.parquet",
@@ -281,6 +284,7 @@ rule audit_embedding:
     params:
         test=lambda w: spec(test_of(w.study, "audit")),
         encoder=lambda w: spec(REPRESENTATIONS[test_of(w.study, "audit").encoder]),
+        selected=lambda w: how_selected(test_of(w.study, "audit").view),
         resampled_by=lambda w: ATLAS.datasets[ATLAS.dataset_of(w.study)].resampled_by,
         runtime=spec(ATLAS.settings.runtime),
         blas_threads=1,

@@ -182,12 +182,14 @@ _ALL = (
     Field("task", "string", "", "Numbers or classes", allowed=("regression", "classification")),
     Field("input", "string", "", "What it is predicted from, as named in the study"),
     Field("head", "string", "", "Model that predicts, as named in config/methods.yaml; mean is no model at all, and "
-          "… (shuffled) the model trained on shuffled targets, its predictions shuffled"),
+          "… (shuffled) the model trained and judged on targets that changed places"),
     Field("truth", "float64", "1", "The value in the dataset; of classes 1 and 0"),
     Field("predicted", "float64", "1", "The value predicted without having seen the entity; of classes a score"),
     Field("low", "float64", "1", "Lower end of the 95 % interval", nullable=True),
     Field("high", "float64", "1", "Upper end of the 95 % interval", nullable=True),
     Field("n", "int64", "1", "Entities that the number is about", minimum=0),
+    Field("rows_used", "int64", "1", "Training rows that the head was fitted on; of all folds together the most in any "
+          "of them", minimum=1),
     Field("test", "string", "", "Test of the representation"),
     Field("case", "string", "", "What the test was applied to: data, planted, or a method"),
     Field("group", "string", "", "Label, family or target that the number is about; empty for all"),

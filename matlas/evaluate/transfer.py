@@ -29,7 +29,6 @@ ENCODER_OWN, ENCODER_SOURCE, GREY_BOX = "encoder own", "encoder source", "grey-b
 INPUTS = (DESCRIPTORS, PCA_OWN, PCA_SOURCE, ENCODER_OWN, ENCODER_SOURCE, GREY_BOX)
 AGAINST = (DESCRIPTORS, PCA_SOURCE, ENCODER_OWN)  # what the encoder of the source is compared with
 TEST_SHARE = 0.2  # of the groups
-MAX_ROWS = 3000  # of a training set
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,7 @@ def transfer(
 
     "own" principal components and encoders are fitted on one row of each training group of the repetition, without
     labels; smaller training sets are parts of larger ones; columns of inputs are standardised over all rows of the
-    training groups. A training set has at most MAX_ROWS rows. "grey-box" is the descriptors beside the code of the
+    training groups. "grey-box" is the descriptors beside the code of the
     source's encoder.
 
     A record's representation is the input (one of INPUTS), its case the head, its group the target, x the number of
@@ -183,8 +182,7 @@ def draw_cases(own: Own, sizes: Sequence[int], *, seed: int = 0, number: int = 0
         labelled = {}
         for size in [*sorted(s for s in set(sizes) if s < len(trained)), len(trained)]:
             rows = np.flatnonzero(known & np.isin(codes, trained[:size]))
-            drawn = rng.permutation(len(rows))[:MAX_ROWS]
-            labelled[size] = rows[np.sort(drawn)]
+            labelled[size] = rows
         training = np.flatnonzero(~np.isin(codes, tested))
         firsts = training[np.unique(codes[training], return_index=True)[1]]
         test = np.flatnonzero(known & np.isin(codes, tested))

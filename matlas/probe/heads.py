@@ -28,6 +28,8 @@ from matlas.probe.splits import balanced_folds
 REGRESSION, CLASSIFICATION = TASKS = ("regression", "classification")
 
 _ROWS_AT_ONCE = 4096  # rows whose kernel is held at a time in prediction
+_BINS = 255  # of a feature in boosting, as scikit-learn has them
+_FEW_BINS = 63  # to choose a learning rate: on few rows a tree takes as long as it has bins
 
 Predictor = Callable[[np.ndarray], np.ndarray]
 
@@ -48,15 +50,17 @@ class Head(BaseEstimator):
     """What all heads share; a subclass says which settings it tries and how it fits one.
 
     task : one of TASKS; inner_folds : of the cross-validation that chooses among settings by squared error, where there
-    is more than one; max_rows : above this many training rows it fits on so many, drawn without replacement; both by
-    random_state. Attributes after `fit`: chosen_ : the setting; rows_used_ : the training rows fitted on; errors_ :
-    mean squared error of each setting in the inner folds (None where there is no choice); prior_ : mean target of the
-    rows used.
+    is more than one; max_rows : above this many training rows it fits on so many, drawn without replacement;
+    selection_rows : above this many of those, the inner folds hold whole groups that are drawn until they have so many
+    rows, and the setting that is best there is fitted on all; all by random_state. Attributes after `fit`: chosen_ :
+    the setting; rows_used_ : the training rows fitted on; errors_ : mean squared error of each setting in the inner
+    folds (None where there is no choice); prior_ : mean target of the rows used.
     """
 
     task: str
     inner_folds: int = 3
     max_rows: int | None = None
+    selection_rows: int | None = None
     random_state: int = 0
 
     def fit(self, X: np.ndarray, y: np.ndarray, groups: np.ndarray) -> Head:
@@ -75,8 +79,10 @@ class Head(BaseEstimator):
         settings = self._settings()
         self.errors_ = None
         if len(settings) > 1:
-            folds = balanced_folds(np.unique(groups, return_inverse=True)[1], self.inner_folds, rng)
-            self.errors_ = self._inner_errors(X, y, folds, settings)
+            codes = np.unique(groups, return_inverse=True)[1]
+            rows = self._chosen_by(codes, rng)
+            folds = balanced_folds(np.unique(codes[rows], return_inverse=True)[1], self.inner_folds, rng)
+            self.errors_ = self._inner_errors(X[rows], y[rows], folds, settings)
         self.chosen_ = settings[0 if self.errors_ is None else int(self.errors_.argmin())]
         self._predictor = self._fitted(X, y, **self.chosen_)
         return self
@@ -85,6 +91,15 @@ class Head(BaseEstimator):
         """(n,) the property, or in classification the score, of each row of X (n, p)."""
         raw = self._predictor(X)
         return raw - self.prior_ if self.task == CLASSIFICATION else raw
+
+    def _chosen_by(self, codes: np.ndarray, rng: np.random.Generator) -> np.ndarray | slice:
+        """Rows that the setting is chosen by, of groups 0 … G - 1."""
+        if self.selection_rows is None or len(codes) <= self.selection_rows:
+            return slice(None)
+        order = rng.permutation(codes.max() + 1)
+        enough = np.searchsorted(np.cumsum(np.bincount(codes)[order]), self.selection_rows) + 1
+        # few large groups may have enough rows for less than a group an inner fold
+        return np.flatnonzero(np.isin(codes, order[: max(enough, self.inner_folds)]))
 
     def _inner_errors(self, X: np.ndarray, y: np.ndarray, folds: np.ndarray, settings: list[dict]) -> np.ndarray:
         squares = np.zeros(len(settings))
@@ -185,12 +200,16 @@ class Boosting(Head):
     def _settings(self) -> list[dict]:
         return [{"learning_rate": rate} for rate in self.learning_rates]
 
-    def _fitted(self, X: np.ndarray, y: np.ndarray, learning_rate: float) -> Predictor:
+    def _fitted(self, X: np.ndarray, y: np.ndarray, learning_rate: float, bins: int = _BINS) -> Predictor:
         kind = HistGradientBoostingClassifier if self.task == CLASSIFICATION else HistGradientBoostingRegressor
         model = kind(
-            learning_rate=learning_rate, max_iter=self.max_iter, early_stopping=False, random_state=self.random_state
-        ).fit(X, y)
+            learning_rate=learning_rate, max_iter=self.max_iter, max_bins=bins, early_stopping=False,
+            random_state=self.random_state,
+        ).fit(X, y)  # fmt: skip
         return partial(_share, model) if self.task == CLASSIFICATION else model.predict
+
+    def _path(self, X: np.ndarray, y: np.ndarray, held: np.ndarray, settings: list[dict]) -> np.ndarray:
+        return super()._path(X, y, held, [setting | {"bins": _FEW_BINS} for setting in settings])
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

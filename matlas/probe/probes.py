@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,9 +24,10 @@ NO_INPUT = "none"  # the input of the mean
 
 
 def shuffled(head: str) -> str:
-    """Name of the control of a head: itself, fitted on targets permuted among its training rows, its predictions
-    permuted among the test rows. In their places they could score far from chance by luck: whatever direction the head
-    takes for the property is likely to be a main one of the input, which the property has to do with."""
+    """Name of the control of a head: itself, fitted on targets permuted among the training rows and judged by targets
+    permuted among the test rows (y-randomisation: Rücker et al. 2007, doi:10.1021/ci700157b). Nothing in an input has
+    to do with them, so the control is at chance unless the head has seen those that it is judged by. It does not show
+    a column that knows the property itself."""
     return f"{head} ({SHUFFLED})"
 
 
@@ -49,14 +50,15 @@ def probe(
     values, missing where unknown, indexed by the entity key; groups : group of each entity, indexed by the key, for
     inner folds; parts : as `fold_parts` returns them; heads : specs as `head_of` takes them; task : one of TASKS; seed
     : of heads and permutations, the same in each fold for all inputs; controls : "mean", a head of that name on the
-    input "none"; "shuffled", each head also with permuted targets, named by `shuffled`.
+    input "none"; "shuffled", the first head (only this, to save time) also with permuted targets, named by `shuffled`.
 
     Heads are fitted on rows of part train only; validation rows are the encoders'. A row without a target is left out.
     Whether train and test share groups is the split's choice: see `check_disjoint`.
 
-    Returns (predictions, fits). predictions : the key, input, head, fold, truth and predicted (the property, or the
-    score of the positive class). fits : input, head, fold, rows_train and rows_test (both with a target), rows_missing
-    (train and test rows without one), rows_used (train rows fitted on), chosen (settings as text), seconds.
+    Returns (predictions, fits). predictions : the key, input, head, fold, truth (of the shuffled control the permuted
+    one, by which it is judged) and predicted (the property, or the score of the positive class). fits : input, head,
+    fold, rows_train and rows_test (both with a target), rows_missing (train and test rows without one), rows_used
+    (train rows fitted on), chosen (settings as text), seconds.
     Raises DataError for parts of unknown entities, a part of a fold without any target, and as heads and preparations
     do.
     """
@@ -75,18 +77,16 @@ def probe(
         begun = time.monotonic()
         model = head_of(spec, task, seed).fit(X[fold.train], y[fold.train], group[fold.train])
         predicted = model.predict(X[fold.test])
-        if y is not truth:
-            predicted = np.random.default_rng(seed).permutation(predicted)
         place = {"input": name, "head": head, "fold": fold.name}
         predictions.append(
-            pd.DataFrame({key.name: key[fold.test], **place, "truth": truth[fold.test], "predicted": predicted})
+            pd.DataFrame({key.name: key[fold.test], **place, "truth": y[fold.test], "predicted": predicted})
         )
         fits.append({**place, **fold.rows(), "rows_used": model.rows_used_, "chosen": _text(model)})
         fits[-1]["seconds"] = time.monotonic() - begun
         progress.reached(len(fits))
 
     for fold in folds:
-        permuted = _permuted(truth, fold.train, seed)
+        permuted = _permuted(truth, (fold.train, fold.test), seed)
         if MEAN in controls:
             fit(fold, NO_INPUT, MEAN, {"algorithm": "mean"}, np.empty((len(key), 0)), truth)
         for name, preparation in inputs.items():
@@ -149,9 +149,11 @@ def _numbers(target: pd.Series) -> np.ndarray:
     return values
 
 
-def _permuted(values: np.ndarray, rows: np.ndarray, seed: int) -> np.ndarray:
-    moved = values.copy()
-    moved[rows] = np.random.default_rng(seed).permutation(values[rows])
+def _permuted(values: np.ndarray, parts: Iterable[np.ndarray], seed: int) -> np.ndarray:
+    """Values that change places within each part, (n,) bool."""
+    moved, rng = values.copy(), np.random.default_rng(seed)
+    for rows in parts:
+        moved[rows] = rng.permutation(moved[rows])
     return moved
 
 

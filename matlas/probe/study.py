@@ -60,24 +60,26 @@ def probe_study(
             )  # fmt: skip
         if without:
             log.info("%s: too few rows in folds %s", target, ", ".join(without))
-        made, _ = probe(
+        made, fits = probe(
             raw.to_numpy(), inputs, values, groups, usable, heads, task=task, seed=probing["random_state"],
         )  # fmt: skip
         place = {"study": study, "split": trial["split"], "target": target, "task": task}
-        told = ~made["head"].isin([shuffled(head) for head in heads])  # chance needs no row by row account
-        predictions.append(made[told].assign(**place))
+        chance = [shuffled(head) for head in heads]
+        predictions.append(made[~made["head"].isin(chance)].assign(**place))  # chance needs no row by row account
         judged = "extremes" if split["kind"] == "extremes" else task
         options = {"n_bootstrap": probing["draws"], "seed": probing["random_state"]}
         if judged == "extremes":
             options |= _extremes(values, usable, largest=split["end"] == "high")
         pairs = pairs_of(probing["compare"], inputs, heads)
         for group, rows, metrics in _groups(made, about, probing["families"], judged):
-            scored = score_table(rows, groups, judged, metrics, **options)
-            if group:  # a fold has too few rows of a family
-                scored = scored[scored["fold"] == ALL]
-            scores.append(scored.assign(**place, group=group))
+            by_chance = rows["head"].isin(chance)  # whose truths are others
+            for alike in (rows[~by_chance], rows[by_chance]):
+                scored = score_table(alike, groups, judged, metrics, **options)
+                if group:  # a fold has too few rows of a family
+                    scored = scored[scored["fold"] == ALL]
+                scores.append(_with_rows_used(scored, fits).assign(**place, group=group))
             if pairs:
-                pooled = rows.assign(fold="")  # differences over all folds together
+                pooled = rows[~by_chance].assign(fold="")  # differences over all folds together
                 found = paired_differences(pooled, pairs, groups, _ERROR[judged], **options)
                 comparisons.append(found[found["fold"] == ALL].assign(**place, group=group))
     compared = COMPARISONS.empty()
@@ -104,6 +106,13 @@ def _groups(
         rows = predictions[family == name]
         if rows[key].nunique() >= LEAST:
             yield name, rows.assign(fold=""), [TASK_METRICS["regression"][0]]
+
+
+def _with_rows_used(scores: pd.DataFrame, fits: pd.DataFrame) -> pd.DataFrame:
+    """Scores with the training rows that were fitted on; of all folds together the most in any of them."""
+    fit = ["input", "head", "fold"]
+    used = pd.concat([fits, fits.assign(fold=ALL)]).groupby(fit)["rows_used"].max()
+    return scores.join(used, on=fit)
 
 
 def _extremes(target: pd.Series, parts: pd.DataFrame, *, largest: bool) -> dict:

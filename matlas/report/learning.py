@@ -205,15 +205,19 @@ def probes(store: Store, study: str, spec: Mapping) -> Topic | None:
     by = words(probing["resampled_by"])
     said = (
         f"Heads read a target from an input; tested under the split {first}, all folds together, with 95 % intervals "
-        f"over draws of whole groups of one {by}. Shuffled: the same head trained on targets that changed places, so "
-        "what it finds by chance. None: the mean of the training rows, without any input."
+        f"over draws of whole groups of one {by}. Shuffled: the first head, trained and judged in the same way on "
+        "targets that changed places, among the training rows and among the tested ones: what it finds by chance, and "
+        "more than that only if it has seen what it is tested on. None: the mean of the training rows, with no input."
     )
     folded = [Folded(f"The same under the split {split}", tables[split]) for split in others]
+    faults = _faults(scores, probing)
+    folded += [Folded(f"The same question of {pair}", [part]) for pair, part in faults[1:]]
     tally, every = _compared(store, study, probing)
     if sum(len(part.rows) for part in every) > SHOWN:
         folded.insert(0, Folded(f"Each comparison under the split {first}", every))
         every = []
-    return Topic("What can be read out", [said], parts=tables[first] + tally + every, folded=folded)
+    shown = tables[first] + [part for _, part in faults[:1]] + tally + every
+    return Topic("What can be read out", [said], parts=shown, folded=folded)
 
 
 def _judged_by(metrics: Iterable[str]) -> list[str]:
@@ -243,8 +247,56 @@ def _leaderboard(rows: pd.DataFrame, target: str, metric: str, probing: Mapping,
         body.append(["none", cell(NO_INPUT, MEAN), *[MISSING] * (len(heads) - 1)])
     about = probing["targets"][target]
     caption = f"{_said(target, about)}: {by.words}{in_unit(about) if metric == 'mae' else ''}, "
-    caption += f"{number(int(rows['n'].max()))} entities"
+    caption += f"{number(int(rows['n'].max()))} entities{_from_fewer_rows(rows, heads)}"
     return Part(caption, ["Input", *(f"#{words(head)}" for head in heads)], body)
+
+
+def _from_fewer_rows(rows: pd.DataFrame, heads: Sequence[str]) -> str:
+    """Which heads learned from a part of the training rows, all of which the mean uses."""
+    used = rows.groupby("head")["rows_used"].max()
+    fewer = [
+        f"{words(head)} used {number(int(used[head]))}" for head in heads if used.get(head, used.max()) < used.max()
+    ]
+    return f"; of up to {number(int(used.max()))} training rows {listed(fewer)}" if fewer else ""
+
+
+def _faults(scores: pd.DataFrame, probing: Mapping) -> list[tuple[str, Part]]:
+    """For each compared pair of spaces of one view (a code, and what it is compared with) how the error of the worst
+    head on the code splits, in a row a split and target: what the best head on the code saves is the fault of the head,
+    what the best head on the other input saves beyond that is the fault of the code. Heads are chosen by the error that
+    is shown. Pairs without a target that two heads read from the code are left out.
+
+    scores : value of mae by split, target, input and head, of all folds together.
+    """
+    errors, found = scores[scores["metric"] == "mae"].dropna(subset="value"), []
+    for code, against in map(tuple, probing["compare"]):
+        views = [space.partition("/")[0] for name in (code, against) for space in probing["inputs"][name]]
+        if len(views) > 2 or len(set(views)) > 1:  # not one space each, or not of the same columns
+            continue
+        body = []
+        for trial in probing["trials"]:
+            here = errors[(errors["split"] == trial["split"]) & errors["head"].isin(trial["heads"])]
+            for target, rows in in_order(here, "target", list(probing["targets"])):
+                of_code, of_other = (rows[rows["input"] == name].set_index("head")["value"] for name in (code, against))
+                if len(of_code) > 1 and len(of_other):
+                    about = probing["targets"][target]
+                    body.append([trial["split"], _said(target, about) + in_unit(about), *_split(of_code, of_other)])
+        heading = (
+            f"Is a bad prediction the fault of the head or of {words(code)}? The mean absolute error of the worst head "
+            f"on it is the sum of the three numbers that follow (below 0, {words(code)} serves better)"
+        )
+        headers = ["Split", "Target", f"#Worst head on {words(code)}", "#The head's: saved by a better one",
+                   f"#The code's: saved beyond that by {words(against)}", "#Left with both"]  # fmt: skip
+        if body:
+            found.append((f"{words(code)} against {words(against)}", Part(heading, headers, body)))
+    return found
+
+
+def _split(of_code: pd.Series, of_other: pd.Series) -> list[str]:
+    """Errors by head on the code and on what it is compared with, as cells."""
+    worst, better, left = of_code.max(), of_code.min(), of_other.min()
+    steps = [(worst, of_code.idxmax()), (worst - better, of_code.idxmin()), (better - left, of_other.idxmin())]
+    return [*(Markup("{} {}").format(number(value), aside(words(head))) for value, head in steps), number(left)]
 
 
 def _compared(store: Store, study: str, probing: Mapping) -> tuple[list[Part], list[Part]]:

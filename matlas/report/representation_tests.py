@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _SPACE = ["view", "representation"]
 _CASES = {  # of the test for holes, in words
     "held-out": "held-out rows as they are", "reconstructed": "held-out rows, rebuilt",
-    "line": "codes half-way between two held-out rows", "prior": "random codes, N(0, 1)",
+    "line": "codes half-way between two held-out rows", "prior": "random codes, N(0, I)",
     "fitted Gaussian": "random codes, spread as those of the training rows",
 }  # fmt: skip
 _STRATEGIES = ("uncertainty", "novelty", "random")
@@ -88,23 +88,25 @@ def _bottleneck(rows: pd.DataFrame, asked: Mapping, probing: Mapping) -> Topic:
             _cell(here, case="autoencoder", metric="active_units"),
         ])  # fmt: skip
     bends = [
-        [case.replace("pca", "PCA"), _cell(rows, case=case, metric="elbow"),
-         _cell(rows, share, case=case, metric="elbow_strength")]
+        [case.replace("pca", "PCA"),
+         *(_cell(rows, shown, case=case, metric=metric + axis) for axis in ("", "_linear")
+           for metric, shown in (("elbow", number), ("elbow_strength", share)))]
         for case in curves
     ]  # fmt: skip
     said = (
         f"An autoencoder like {asked['encoder']} and principal components of {asked['view']} at each width of the "
         "code, on the rows as they are and on rows whose columns are shuffled one by one, which leaves nothing to be "
-        "learned but the columns themselves. Error: mean squared error of held-out rows in standardised units. "
-        "Polymorphs: the median share of random pairs that lie nearer than two crystals of one formula and different "
-        "prototypes; 0 % is as near as can be."
+        "learned but the columns themselves; means over networks from several initial weights. Error: mean squared "
+        "error of held-out rows in standardised units. Polymorphs: the median share of random pairs that lie nearer "
+        "than two crystals of one formula and different prototypes; 0 % is as near as can be."
     )
     parts = [
         Part("Error at each width", ["#Width", "#Autoencoder", "#PCA", "#Autoencoder less PCA",
                                      "#Autoencoder, shuffled", "#PCA, shuffled"], errors),
         Part("Where the error bends: the width at which it lies furthest below a straight line from the first to the "
-             "last, over the logarithm of the width, and how far, as a share of what it falls in all",
-             ["Of", "#Width", "#Below the line"], bends),
+             "last, and how far, as a share of what it falls in all; over the logarithm of the width, and over the "
+             "width itself, where any curve that flattens bends",
+             ["Of", "#Width (logarithmic)", "#Below the line", "#Width (linear)", "#Below the line"], bends),
         Part("What can be read from the code at each width", [*headers, "#Active units"], left),
     ]  # fmt: skip
     return Topic("How narrow a code?", [said], parts=parts)
@@ -122,7 +124,9 @@ def _manifold(rows: pd.DataFrame, asked: Mapping, probing: Mapping) -> Topic:
             ])  # fmt: skip
     said = (
         f"What decoders make of codes, and how far it lies from the nearest training row of {asked['view']} (root mean "
-        "square over the standardised columns). In a hole: further out than 95 % of the held-out rows."
+        "square over the standardised columns). In a hole: further out than 95 % of the held-out rows. Codes from "
+        "N(0, I) are what a variational encoder is trained for, while the code of a plain autoencoder has no unit "
+        "scale: like for like are the shares of codes drawn with the spread of the training codes."
     )
     headers = ["Encoder", "What is decoded", "#Samples", "#Median distance", "#95 % quantile", "#In a hole"]
     return Topic("Holes in the code", [said], parts=[Part("Distance to the nearest training row", headers, body)])
@@ -324,6 +328,11 @@ def _audit(rows: pd.DataFrame, asked: Mapping, probing: Mapping) -> Topic:
         "caught means that the embedding has the failure; of families that were never seen, that it gives them away, "
         "as it should."
     )
+    if (rows["test"] == "shortcut").any():
+        said += (
+            " The place in the file is found, too, where the file is sorted, or made of several sources one after the "
+            "other: what a code should know of a row then tells its place."
+        )
     if (rows["metric"] == "percentile").any():
         said += (
             " Confused: rebuilt from the code nearer to the other polymorph than to itself (half, for a code that "

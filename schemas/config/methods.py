@@ -18,9 +18,10 @@ class Preprocessing(Model):
 
 
 class Identity(Preprocessing):
-    """The view itself."""
+    """The view itself; `standardise` goes by all rows, or by the training rows of `split`."""
 
     algorithm: Literal["identity"]
+    split: Name | None = None
 
 
 class Pca(Preprocessing):
@@ -229,19 +230,24 @@ class KernelRidge(Model):
 
 
 class Mlp(Model):
-    """A multi-layer perceptron."""
+    """A multi-layer perceptron; one of several penalties `alphas` is chosen inside the training rows, by about
+    `selection_rows` of them."""
 
     algorithm: Literal["mlp"]
     hidden: list[Annotated[int, Field(ge=1)]] = Field(min_length=1)
+    alphas: list[Annotated[float, Field(gt=0)]] = Field(default=[1e-4], min_length=1)
     max_rows: int = Field(default=4000, ge=10)
+    selection_rows: int | None = Field(default=None, ge=10)
     max_iter: int = Field(default=100, ge=1)
 
 
 class Boosting(Model):
-    """Gradient-boosted trees on histograms."""
+    """Gradient-boosted trees on histograms; one of several learning rates is chosen inside the training rows, by about
+    `selection_rows` of them."""
 
     algorithm: Literal["boosting"]
     max_rows: int | None = Field(default=None, ge=10)
+    selection_rows: int | None = Field(default=None, ge=10)
     max_iter: int = Field(default=150, ge=1)
     learning_rates: list[Annotated[float, Field(gt=0)]] = Field(min_length=1)
 

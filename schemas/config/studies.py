@@ -92,12 +92,14 @@ class Probing(Model):
 
 
 class BottleneckTest(Model):
-    """How much survives a code of each of `widths`, on real rows and on rows whose columns are shuffled one by one."""
+    """How much survives a code of each of `widths`, on real rows (of networks with `seeds` initial weights) and on rows
+    whose columns are shuffled one by one."""
 
     view: Name
     encoder: Name
     widths: list[Annotated[int, Field(ge=1)]] = Field(min_length=3)
     targets: list[Name] = []
+    seeds: int = Field(default=3, ge=1)
 
 
 class ManifoldTest(Model):

@@ -61,7 +61,7 @@ def predictions_schema(study: str, key: Field) -> TableSchema:
 
 PROBES = TableSchema(
     "probes", "probes", ("split", "target", "input", "head", "fold", "group", "metric"),
-    (*_PROBE, FIELDS["group"], FIELDS["metric"], *_INTERVAL),
+    (*_PROBE, FIELDS["group"], FIELDS["metric"], *_INTERVAL, FIELDS["rows_used"]),
     description="Scores of probes; fold `all` pools the folds, group is a family of entities or empty for all",
 )  # fmt: skip
 

@@ -17,7 +17,7 @@ from matlas.evaluate.audits.sources import matched_rows, source_audit
 from matlas.evaluate.audits.study import audit
 from matlas.evaluate.audits.subject import Subject, read_number, told_apart
 from matlas.evaluate.records import tests_frame as frame_of
-from matlas.evaluate.retraining import retrained
+from matlas.probe.selection import DescriptorSelector
 from matlas.probe.splits import fold_parts
 from matlas.tables import write_table
 from schemas.tables.learning import TESTS
@@ -121,11 +121,64 @@ def test_only_what_is_asked_for_is_audited_and_columns_must_be_there(about):
         audit(features, parts, about, ENCODER, {**nothing, "over": "yaer"})
 
 
-def test_a_network_is_trained_for_no_more_than_the_epochs_allowed(about):
-    spec = {"algorithm": "autoencoder", "layers": [8, 3], "epochs": 50, "batch_size": 256}
+def test_a_network_is_trained_for_as_long_as_its_method_says_each_time(about):
+    spec = {"algorithm": "autoencoder", "layers": [8, 3], "epochs": 70, "patience": None, "batch_size": 1500}
     features, parts = table(about, rows_on()), fold_parts(SPLIT, about)
-    assert len(retrained(features, parts, spec, epochs=3, device="cpu")[0].history_) == 3
-    assert len(retrained(features, parts, {**spec, "epochs": 2}, epochs=3, device="cpu")[0].history_) == 2
+    subject = Subject.of(features, parts, spec, about["chemical_system"], device="cpu")
+    assert len(subject.encoder.history_) == len(subject.retrain(features, parts)[0].history_) == 70
+
+
+# --- selected views ---
+
+SELECT = {"n_features": 12, "max_correlation": 0.95}
+
+
+@pytest.fixture(scope="module")
+def raw(about):
+    """Columns of which some vary only among halides, and others only late."""
+    values, noise = rows_on(), np.random.default_rng(7).normal(size=(N, 4))
+    values[:, 5:7] = noise[:, :2] * (about["family"] == "halide").to_numpy()[:, None]
+    values[:, 8:10] = noise[:, 2:] * (about["year"] > 2007).to_numpy()[:, None]
+    return table(about, values)
+
+
+def chosen_by(raw, parts, rows):
+    """The columns that the training rows among some rows choose."""
+    train = raw.index.isin(parts.loc[parts["part"] == "train", "material_id"]) & rows
+    return raw.iloc[:, DescriptorSelector(**SELECT).fit(raw.to_numpy()[train]).support_]
+
+
+def test_audits_of_a_selected_view_are_those_of_columns_chosen_by_the_rows_of_each_training(raw, about):
+    parts, systems = fold_parts(SPLIT, about), about["chemical_system"]
+    stored = chosen_by(raw, parts, True)
+    assert {*raw.columns[5:7], *raw.columns[8:10]} <= set(stored.columns)
+    asked, known = {**TEST, "sources": None, "least": 600}, about.drop(columns="prototype")
+    audited = audit(stored, parts, known, ENCODER, asked, raw=raw, selected=SELECT, draws=20)
+    stale = audit(stored, parts, known, ENCODER, asked, draws=20)
+    halides = ("out_of_family", "halide", about["family"] != "halide", lambda s: family_audit(s, about["family"], 600))
+    later = ("drift", "", about["year"] <= 2007, lambda s: drift_audit(s, about["year"]))
+    place = {"view": TEST["view"], "representation": TEST["encoder"]}
+    for (test, group, rows, audited_by_hand), gone in ((halides, raw.columns[5:7]), (later, raw.columns[8:10])):
+        by_hand = chosen_by(raw, parts, rows.to_numpy())
+        assert len(by_hand.columns) == 12 and not set(gone) & set(by_hand.columns)
+        of_hand = audited_by_hand(Subject.of(by_hand, parts, ENCODER, systems, draws=20))
+        found, without, expected = (
+            [r for r in records if (r["test"], r.get("group", "")) == (test, group)]
+            for records in (audited, stale, [{**r, **place} for r in of_hand])
+        )
+        assert len(found) >= 4 and found == expected and found != without
+
+
+def test_a_view_that_is_selected_needs_all_columns_of_all_its_rows(raw, about):
+    parts, systems = fold_parts(SPLIT, about), about["chemical_system"]
+    with pytest.raises(DataError, match="no columns to choose a selected view from"):
+        Subject.of(raw.iloc[:, :12], parts, ENCODER, systems, selected=SELECT)
+    with pytest.raises(DataError, match="raw columns lack entities"):
+        Subject.of(raw.iloc[:, :12], parts, ENCODER, systems, raw=raw.iloc[1:], selected=SELECT)
+    shuffled = raw.sample(frac=1, random_state=0)
+    subject = Subject.of(raw.iloc[:, :12], parts, ENCODER, systems, raw=shuffled, selected=SELECT)
+    assert subject.features_for(parts).equals(chosen_by(raw, parts, True))
+    assert Subject.of(raw, parts, ENCODER, systems).features_for(parts) is raw
 
 
 # --- the parts ---

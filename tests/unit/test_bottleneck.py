@@ -21,10 +21,10 @@ from schemas.tables.learning import TESTS
 N, P = 600, 12
 WIDTHS = [1, 2, 3, 4, 6, 8]
 ENCODER = {
-    "algorithm": "autoencoder", "kind": "linear", "layers": [4, 2], "split": "held out", "epochs": 500,
-    "batch_size": 64, "learning_rate": 0.02, "patience": 20, "random_state": 0,
+    "algorithm": "autoencoder", "kind": "linear", "layers": [4, 2], "split": "held out", "epochs": 200,
+    "batch_size": 64, "learning_rate": 0.02, "patience": None, "random_state": 0,
 }  # fmt: skip
-TEST = {"view": "view", "encoder": "ae", "widths": WIDTHS, "targets": []}
+TEST = {"view": "view", "encoder": "ae", "widths": WIDTHS, "targets": [], "seeds": 2}
 
 
 @pytest.fixture(scope="module")
@@ -176,7 +176,15 @@ def test_hidden_layers_are_never_narrower_than_the_code(rows, parts, caplog):
             resampled_by="system", draws=2, device="cpu",
         )  # fmt: skip
     assert "code of 8: hidden layers [4] widened to [8]" in caplog.text
-    assert {r["metric"] for r in found} == {"mse", "mse_difference", "elbow", "elbow_strength", "active_units"}
+    assert {r["metric"] for r in found} == {
+        "mse",
+        "mse_difference",
+        "elbow",
+        "elbow_strength",
+        "elbow_linear",
+        "elbow_strength_linear",
+        "active_units",
+    }
 
 
 def test_a_code_wider_than_the_rows_is_refused(rows, parts):
@@ -184,3 +192,28 @@ def test_a_code_wider_than_the_rows_is_refused(rows, parts):
         bottleneck(
             rows[0], parts, rows[2], ENCODER, {**TEST, "widths": [2, 4, 13]}, pd.DataFrame(), {}, resampled_by="system"
         )
+
+
+def test_errors_of_several_initial_weights_are_averaged_and_widen_the_interval(rows, parts):
+    none, wide = pd.DataFrame(index=rows[0].index), {**TEST, "widths": [2, 4, 8]}
+    untrained = {**ENCODER, "kind": "plain", "epochs": 2}  # so that the initial weights matter
+
+    def errors(encoder, seeds):
+        found = bottleneck(
+            rows[0], parts, rows[2][["system"]], encoder, {**wide, "seeds": seeds}, none, {}, resampled_by="system",
+            draws=50, device="cpu",
+        )  # fmt: skip
+        return of(frame_of("study", "crystals", found), "autoencoder", "mse")
+
+    both = errors(untrained, 2)
+    each = [errors({**untrained, "random_state": seed}, 1) for seed in (0, 1)]
+    np.testing.assert_allclose(both["value"], (each[0]["value"] + each[1]["value"]) / 2, rtol=1e-12)
+    apart = (each[0]["value"] - each[1]["value"]).abs()
+    assert (both["high"] - both["low"] > 0.5 * apart).all() and apart.max() > 0.01
+
+
+def test_over_the_width_itself_a_curve_that_flattens_bends_where_over_its_logarithm_it_does_not():
+    halved = np.array([[8.0, 7, 6, 5]])  # one less with each doubling: straight over the logarithm
+    assert np.isnan(elbows([1, 2, 4, 8], halved)[0][0])
+    width, strength = elbows([1, 2, 4, 8], halved, linear=True)
+    assert width[0] == 4 and strength[0] == pytest.approx((8 - 3 * 3 / 7 - 6) / 3)

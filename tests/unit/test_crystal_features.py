@@ -18,6 +18,7 @@ from matminer.featurizers.structure import (
 )
 from pymatgen.core import Lattice, Structure
 
+from matlas.crystals import symmetry
 from matlas.crystals.structure import Crystal, Crystals
 from matlas.errors import ConfigError, DataError
 from matlas.features.crystal import (
@@ -139,6 +140,15 @@ def test_features_of_real_crystals_equal_matminers(chunk, real, table):
             found, expected = np.delete(found, RDF), np.delete(expected, RDF)
         np.testing.assert_allclose(found, expected, rtol=1e-8, atol=1e-8, err_msg=s.formula)
     assert compared >= 48
+
+
+@pytest.mark.skipif(not MIRROR, reason="needs the mirror of real sources (MATLAS_MIRROR)")
+def test_the_symmetry_of_real_crystals_is_that_of_matminer(real):
+    theirs = GlobalSymmetryFeatures(["spacegroup_num", "crystal_system", "is_centrosymmetric"])  # by 0.01 Å, too
+    for s in real:
+        ours = symmetry.symmetry_of(crystal_of(s), 0.01)
+        found = [ours[name] for name in ("space_group_number", "crystal_system", "centrosymmetric")]
+        assert found == theirs.featurize(s), s.formula
 
 
 def test_labels_are_those_of_matminers_equal_features(table):

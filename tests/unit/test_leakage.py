@@ -16,6 +16,9 @@ from sklearn.preprocessing import StandardScaler
 from matlas.autoencoders.estimator import Autoencoder
 from matlas.encoders import PrincipalComponents, encoder_of
 from matlas.errors import DataError
+from matlas.evaluate.audits.drift import drift_audit
+from matlas.evaluate.audits.families import family_audit
+from matlas.evaluate.audits.subject import Subject
 from matlas.features.selected import select
 from matlas.probe import probes, splits
 from matlas.probe.preparation import Preparation
@@ -268,6 +271,48 @@ def test_nothing_that_is_learned_or_said_of_a_row_depends_on_the_tested_rows(nam
 def test_a_leak_planted_in_a_step_is_caught_by_the_same_check(name, plant, world):
     with pytest.raises(AssertionError, match="not equal|are different"):
         check_blind_to_tested_rows(STEPS[name], world, plant)
+
+
+# --- audits that train an encoder without some rows ------------------------------------------------------------------
+
+LEFT_OUT = "told_by_rows_left_out"
+AUDITS = {
+    "family": lambda subject, away: family_audit(subject, away.map({True: "nitride", False: "oxide"}), 100),
+    "drift": lambda subject, away: drift_audit(subject, away.map({True: 2010, False: 1990})),
+}
+
+
+def check_columns_are_chosen_without(audit: str, world: World, plant: AbstractContextManager) -> None:
+    """A column that is constant but in the rows left out is no feature of the encoder that is trained without them."""
+    away = pd.Series(np.arange(300) % 3 == 0, world.raw.index)
+    noise = np.random.default_rng(2).normal(size=300)
+    raw = world.raw.assign(**{LEFT_OUT: np.where(away, noise, 1.0)})
+    stored, _ = select(raw, world.parts, SELECT)
+    assert LEFT_OUT in stored.columns
+    subject = Subject.of(stored, world.parts, PCA, world.systems, raw=raw, selected=SELECT, draws=5)
+    trained = []
+
+    def retrain(features: pd.DataFrame, parts: pd.DataFrame):
+        trained.append((list(features.columns), away[parts["material_id"]].any()))
+        return Subject.retrain(subject, features, parts)
+
+    with plant, patch.object(subject, "retrain", retrain):
+        AUDITS[audit](subject, away)
+    without = [columns for columns, seen in trained if not seen]
+    assert len(without) == 1 and len(without[0]) == SELECT["n_features"]
+    assert LEFT_OUT not in without[0], "columns are not equal to those that the rows at hand choose"
+
+
+@pytest.mark.parametrize("audit", AUDITS)
+def test_an_audit_chooses_columns_without_the_rows_that_its_encoder_must_not_know(audit, world):
+    check_columns_are_chosen_without(audit, world, nullcontext())
+
+
+@pytest.mark.parametrize("audit", AUDITS)
+def test_the_stored_selection_is_caught_in_an_audit_by_the_same_check(audit, world):
+    stored = patch.object(Subject, "features_for", lambda subject, parts: subject.features)
+    with pytest.raises(AssertionError, match="not equal"):
+        check_columns_are_chosen_without(audit, world, stored)
 
 
 # --- the split --------------------------------------------------------------------------------------------------------

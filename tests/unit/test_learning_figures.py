@@ -106,17 +106,18 @@ def probes_of(rng) -> tuple[pd.DataFrame, pd.DataFrame]:
             for name, head in models:
                 error = harder * (INPUTS.get(name, 0.9) + HEADS.get(head, 0.0))
                 error = harder * 0.93 + rng.normal(0, 0.01) if "shuffled" in head else error
+                used = {"rows_used": 1000 if head.startswith("boosting") else 1600}
                 for metric in metrics:
                     value = error if metric == "mae" else max(0.0, 1 - error / 2.5)
                     for fold in ("fold_0", "all"):
                         found = with_interval(rng, value, 0.02 * harder)
                         at = {"input": name, "head": head, "fold": fold, "group": "", "metric": metric, "n": 2400}
-                        scores.append({**place, **at, **found})
+                        scores.append({**place, **at, **used, **found})
                 if regression and "shuffled" not in head:
                     for f, family in enumerate(FAMILIES):
                         found = with_interval(rng, error * (0.8 + 0.1 * f), 0.03)
                         at = {"input": name, "head": head, "fold": "all", "group": family, "metric": "mae"}
-                        scores.append({**place, **at, **found, "n": 100 * (f + 1)})
+                        scores.append({**place, **at, **used, **found, "n": 100 * (f + 1)})
             for first in ("ae10", "greybox"):
                 for head, easier in HEADS.items():
                     for f, family in enumerate(("", *FAMILIES) if regression else ("",)):
@@ -208,7 +209,8 @@ def records_of(rng) -> pd.DataFrame:
 
 
 def audits(record) -> None:
-    """A code that knows the batch, a family that passes for known, polymorphs apart, and one blind audit: drift."""
+    """A code that knows the batch, a family that passes for known, polymorphs apart; drift is missed where it is
+    planted, and so is the row number in one column."""
 
     def audit(test, group, metric, data, planted, *, planted_group=None, others=(), width=0.04):
         for case, value, caught, where in (
@@ -223,6 +225,8 @@ def audits(record) -> None:
 
     chance = [("data, shuffled order", 0.01), ("planted, shuffled order", 0.0)]
     audit("shortcut", "row number", "spearman", (0.05, 0), (0.8, 1), others=chance)
+    record("shortcut", "ae10", "planted, one column", "spearman", 0.07, group="row number", width=0.04)
+    record("shortcut", "ae10", "planted, one column", CAUGHT, 0.0, group="row number")
     audit("shortcut", "batch", "roc_auc", (0.66, 1), (0.97, 1), others=[("data, shuffled order", 0.5)])
     for f, family in enumerate(FAMILIES[:4]):
         others = [("data, Mahalanobis", 0.6 + 0.05 * f)]
@@ -406,6 +410,7 @@ def test_figures_call_tests_cases_and_controls_as_they_are_recorded():
     assert curves.KINDS[active_learning.TEST].against == active_learning.RANDOM
     assert tuple(m.TEST for m in (shortcut, families, polymorphs, sources, drift)) == audits.AUDITS
     assert (audits.DATA, audits.PLANTED) == (subject.DATA, subject.PLANTED)
+    assert audits.ONE_COLUMN == shortcut.ONE_COLUMN
     assert (f"data, {shortcut.SHUFFLED}", sources.RANDOM_LABELS) == audits.CHANCE
     assert audits.YARDSTICKS[0] == f"data, {families.MAHALANOBIS}"
     assert (words.MEAN, words.NO_INPUT, words.ALL) == (probes.MEAN, probes.NO_INPUT, intervals.ALL)
@@ -614,9 +619,10 @@ def test_the_width_sweep_shows_what_was_measured_and_a_panel_for_each_way_to_jud
 def test_holes_of_each_network_stand_beside_the_held_out_rows_whatever_is_narrowed(study, tmp_path):
     text, csv = drawn("manifold_holes", study, tmp_path)
     assert (
-        "of ae10 40 % of codes at random and 55 % half-way and of vae10 25 % of codes at random and 30 % half-way"
-        in text
+        "of ae10 40 % of codes from the fitted Gaussian and 55 % half-way and of vae10 25 % of codes from the fitted "
+        "Gaussian and 30 % half-way" in text
     )
+    assert "plain one has no unit scale; fitted Gaussian: codes with mean and covariance of the training codes" in text
     _, csv = drawn(spec("manifold_holes", representations=["vae10"], views=[VIEW]), study, tmp_path)
     assert set(csv["representation"].fillna("")) == {"", "vae10"}
     figure, _ = shown(spec("manifold_holes", representations=["vae10"]), study)
@@ -699,9 +705,11 @@ def test_learning_curves_know_the_unit_of_a_target_where_the_configuration_gives
 
 def test_failure_modes_tell_what_was_caught_in_the_data_and_where_it_was_planted(study, tmp_path):
     text, csv = drawn("failure_modes", study, tmp_path)
-    assert "Planted and missed: drift of later rows; in the data: shortcut (batch); 1 of 4 unseen" in text
+    missed = "shortcut (row number, in one column) and drift of later rows"
+    assert f"Planted and missed: {missed}; in the data: shortcut (batch); 1 of 4 unseen" in text
     told = csv.set_index(["audit", "group", "case"])["caught"]
     assert told["shortcut", "batch", "data"] and told["shortcut", "row number", "planted"]
+    assert not told["shortcut", "row number", "planted, one column"]
     assert not told["out_of_family", "chalcogenide", "data"] and told["out_of_family", "halide", "data"]
     assert csv.loc[csv["case"].isin(["random labels", "data, Mahalanobis"]), "caught"].isna().all()
     drift = csv[csv["audit"] == "drift"]
@@ -709,12 +717,17 @@ def test_failure_modes_tell_what_was_caught_in_the_data_and_where_it_was_planted
     assert "percentile" not in set(csv["metric"]) and "data, unmatched" not in set(csv["case"])
     assert text.count("data: not caught; planted: caught") == 4  # row number, polymorphs twice, source
     figure, _ = shown(spec("failure_modes"), study)
+    of_places = figure.axes[1]
+    rows = [tick.get_text() for tick in of_places.get_yticklabels()]
+    assert rows == ["shortcut (row number)", "shortcut (row number, in one column)"]
+    assert points(of_places, "D") == [(0.8, 0.2), (0.07, 1.2)]
+    assert [text.get_text() for text in of_places.texts] == ["data: not caught; planted: caught", "planted: not caught"]
     hollow = [line for ax in figure.axes for line in ax.lines
               if line.get_marker() in ("o", "D") and line.get_markerfacecolor() == "white"]  # fmt: skip
     assert len(hollow) == (csv["caught"] == False).sum()  # noqa: E712
-    all_caught = study.tests["metric"].eq(CAUGHT) & study.tests["case"].eq("planted")
+    all_caught = study.tests["metric"].eq(CAUGHT) & study.tests["case"].str.startswith("planted")
     tests = study.tests.assign(value=study.tests["value"].mask(all_caught, 1.0))
-    assert "All 7 planted failures are caught" in drawn("failure_modes", replace(study, tests=tests), tmp_path)[0]
+    assert "All 8 planted failures are caught" in drawn("failure_modes", replace(study, tests=tests), tmp_path)[0]
 
 
 @pytest.mark.parametrize("kind", ["width_sweep", "manifold_holes", "neighbourhoods", "coverage", "failure_modes"])
@@ -742,7 +755,10 @@ def test_the_leaderboard_ranks_inputs_beside_the_mean_and_shuffled_targets(study
     assert "Formation energy is read best from greybox by boosting: mean absolute error 0.19 eV/atom" in text
     assert "Rows with the same chemical system are in one part." in text and "Mean absolute error (eV/atom)" in text
     assert set(csv["head"]) == {"ridge", "boosting", "ridge (shuffled)", "boosting (shuffled)", "mean"}
-    _, csv = drawn(spec("probe_leaderboard", head="ridge"), study, tmp_path)
+    assert "Of up to 1,600 training rows boosting used 1,000." in text
+    assert dict(zip(csv["head"], csv["rows_used"], strict=True))["boosting"] == 1000
+    text, csv = drawn(spec("probe_leaderboard", head="ridge"), study, tmp_path)
+    assert "training rows boosting" not in text
     assert set(csv["head"]) == {"ridge", "ridge (shuffled)", "mean"}
 
 

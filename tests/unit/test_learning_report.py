@@ -99,7 +99,8 @@ def probes_of(probing, trial, draw):
             for group in (["", *FAMILY_NAMES] if task == "regression" else [""])
         ]
     frame = pd.DataFrame(rows, columns=["split", "target", "task", "input", "head", "fold", "group", "metric"])
-    return frame.assign(study="learned", n=N, **interval(draw, len(frame)))[PROBES.columns]
+    used = frame["head"].str.startswith("boosting").map({True: 25, False: 40})
+    return frame.assign(study="learned", n=N, rows_used=used, **interval(draw, len(frame)))[PROBES.columns]
 
 
 def comparisons_of(probing, trial, draw):
@@ -122,7 +123,8 @@ def places_of(test, asked):
         cases = ["autoencoder", "pca"]
         for case in [f"{case}{end}" for case in cases for end in ("", ", shuffled")]:
             yield from ((view, asked["encoder"], test, case, "", x, "mse") for x in asked["widths"])
-            yield from ((view, asked["encoder"], test, case, "", None, m) for m in ("elbow", "elbow_strength"))
+            bends = [f"{metric}{axis}" for axis in ("", "_linear") for metric in ("elbow", "elbow_strength")]
+            yield from ((view, asked["encoder"], test, case, "", None, m) for m in bends)
         for x, case in product(asked["widths"], cases):
             read = [(target, "r2") for target in asked["targets"]]
             for group, metric in [*read, ("", "active_units"), ("", "polymorph_percentile")]:
@@ -190,7 +192,8 @@ def records_of(test, asked, draw):
     frame = pd.DataFrame(places_of(test, asked), columns=columns).astype({"x": float})
     frame = frame.assign(study="learned", dataset="hulls", n=N, seed=0, **interval(draw, len(frame)))
     shares = frame["metric"].isin(["coverage", "share_beyond", "share_confused", "percentile", "polymorph_percentile",
-                                   "knn_purity", "explained_by_both", "elbow_strength"])  # fmt: skip
+                                   "knn_purity", "explained_by_both", "elbow_strength",
+                                   "elbow_strength_linear"])  # fmt: skip
     frame.loc[shares, ["value", "low", "high"]] = (frame.loc[shares, ["value", "low", "high"]] + 1.2) / 2.4
     caught = frame["metric"] == "caught"
     frame.loc[caught, "value"] = np.arange(caught.sum()) % 2.0
@@ -368,6 +371,41 @@ def test_each_target_has_its_inputs_by_heads_with_controls_and_its_best_cell(pag
     assert "draws of whole groups of one chemical system" in text(page)
 
 
+def test_captions_name_the_heads_that_learned_from_a_part_of_the_training_rows(page):
+    captions = [text(caption) for caption in page.iter("caption")]
+    energy = "Formation energy: mean absolute error (eV/atom), 60 entities"
+    assert f"{energy}; of up to 40 training rows boosting used 25" in captions
+    assert energy in captions  # ridge alone, which used all
+
+
+def test_the_error_splits_into_the_fault_of_the_head_that_of_the_code_and_what_is_left(tmp_path):
+    errors = {
+        ("ae2", "ridge"): 0.5, ("ae2", "boosting"): 0.3, ("descriptors", "ridge"): 0.25,
+        ("descriptors", "boosting"): 0.125, ("pca2", "ridge"): 0.375, ("pca2", "boosting"): 0.4,
+        ("both", "ridge"): 0.1, ("both", "boosting"): 0.2,
+    }  # fmt: skip
+    compare = [["both", "ae2"], ["ae2", "descriptors"], ["ae2", "pca2"]]  # both is no code of its own
+    inputs = PROBING["inputs"] | {"both": ["shape/descriptors", "shape/ae2"]}
+    spec = STUDY | {"probing": PROBING | {"inputs": inputs, "compare": compare}}
+    root = tmp_path / "results"
+    tables = write_results(root, spec)
+    frame = table_of(root, "probes/learned/systems_3")
+    places = list(zip(frame["input"], frame["head"], strict=True))
+    frame["value"] = [errors.get(place, value) for place, value in zip(places, frame["value"], strict=True)]
+    put(root, "probes/learned/systems_3.parquet", frame, PROBES)
+    build_catalog(root / "matlas.duckdb", tables, root, studies={"learned": STRUCTURE})
+    page = rendered(root, spec=spec)
+    question = "Is a bad prediction the fault of the head or of ae2?"
+    lead = ["systems_3", "Formation energy (eV/atom)", "0.5 ridge", "0.2 boosting"]
+    shown, folded = [t for t in page.iter("table") if text(t.find("caption")).startswith(question)]
+    assert rows_of(page, question) == [[*lead, "0.175 boosting", "0.125"]]  # 0.3 - 0.125
+    assert [text(cell) for cell in folded.find("tbody")[0]] == [*lead, "−0.075 ridge", "0.375"]  # 0.3 - 0.375
+    assert len(folded.find("tbody")) == 1 and not list(shown.iterancestors("details"))
+    (details,) = folded.iterancestors("details")
+    assert text(details.find("summary")) == "The same question of ae2 against pca2"
+    assert "fault of the head or of both" not in text(page)
+
+
 def test_the_other_splits_are_folded_and_extremes_have_their_recall(page):
     summary = "The same under the split highest_energy"
     (folded,) = [d for d in page.iter("details") if text(d.find("summary")) == summary]
@@ -438,6 +476,10 @@ def test_the_bottleneck_has_a_row_a_width_and_says_where_the_error_bends(page, r
         assert row[3].startswith(cell(one(of_width, case="autoencoder - pca", metric="mse_difference"), signed=True))
     bends = {row[0]: row[1:] for row in rows_of(page, "Where the error bends")}
     assert bends["PCA"][0] == cell(one(tests, case="pca", metric="elbow"))
+    assert bends["PCA"][2:] == [
+        cell(one(tests, case="pca", metric="elbow_linear")),
+        cell(one(tests, case="pca", metric="elbow_strength_linear"), share),
+    ]
     assert bends["autoencoder, shuffled"][1] == cell(
         one(tests, case="autoencoder, shuffled", metric="elbow_strength"), share
     )
@@ -447,6 +489,14 @@ def test_holes_are_counted_for_every_way_of_drawing_codes_and_on_lines_half_way(
     tests = table_of(root, "tests/learned/manifold")
     rows = rows_of(page, "Distance to the nearest training row")
     assert len(rows) == 1 + 2 * 4 and rows[0][:2] == ["–", "held-out rows as they are"]
+    drawn = {row[0]: row[5] for row in rows if row[1] == "random codes, spread as those of the training rows"}
+    standard = {row[0]: row[5] for row in rows if row[1] == "random codes, N(0, I)"}
+    for case, shown in (("fitted Gaussian", drawn), ("prior", standard)):
+        of_case = tests[(tests["case"] == case) & (tests["metric"] == "share_beyond")]
+        assert shown == {name: cell(one(of_case, representation=name), share) for name in ("ae2", "vae3")}
+    assert "the code of a plain autoencoder has no unit scale: like for like are the shares of codes drawn" in text(
+        page
+    )
     (line,) = [row for row in rows if row[:2] == ["vae3", "codes half-way between two held-out rows"]]
     here = tests.query("representation == 'vae3' and case == 'line' and x == 0.5")
     assert line[3:] == [
@@ -525,6 +575,7 @@ def test_every_failure_says_whether_it_was_caught_in_the_data_and_where_it_was_p
         f"ROC AUC {score(chance['value'])} in random order", f"ROC AUC {cell(planted, score)}",
         caught(**batch, case="planted"),
     ]  # fmt: skip
+    assert "found, too, where the file is sorted, or made of several sources one after the other" in text(page)
     one_column = rows["The same, planted in a single descriptor"]
     assert one_column[:2] == ["–", "–"]
     assert one_column[4] == caught(test="shortcut", group="row number", case="planted, one column")

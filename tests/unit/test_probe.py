@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from scipy.stats import spearmanr
 from sklearn.decomposition import PCA
 from sklearn.kernel_ridge import KernelRidge
@@ -19,6 +23,7 @@ from sklearn.metrics import (
 )
 
 from matlas.errors import ConfigError, DataError
+from matlas.probe import probes
 from matlas.probe.heads import HEADS, head_of
 from matlas.probe.intervals import paired_differences, score_table
 from matlas.probe.preparation import Preparation
@@ -83,6 +88,54 @@ def test_the_setting_is_chosen_by_the_error_on_groups_that_were_not_fitted(algor
             errors.append(squares / len(y))
     np.testing.assert_allclose(head.errors_, errors, rtol=1e-7)
     assert head.chosen_["alpha"] == np.tile(HEAD_SPECS[algorithm]["alphas"], 2)[np.argmin(errors)]
+
+
+def test_a_setting_is_chosen_by_whole_groups_of_some_rows_and_fitted_on_all(planted):
+    X, y, groups = planted
+    head = head_of({**HEAD_SPECS["ridge"], "selection_rows": 150}, "regression", seed=4).fit(X, y, groups)
+    rng = np.random.default_rng(4)
+    drawn, rows = [], np.zeros(600, dtype=bool)
+    for group in rng.permutation(60):
+        if rows.sum() < 150:
+            drawn.append(group)
+            rows |= groups == group
+    assert 150 <= rows.sum() < 180 and rows.sum() == np.isin(groups, drawn).sum()
+    fold = balanced_folds(np.unique(groups[rows], return_inverse=True)[1], 3, rng)
+    X_drawn, y_drawn, errors = X[rows], y[rows], []
+    for alpha in ALPHAS:
+        peers = [Ridge(alpha).fit(X_drawn[fold != i], y_drawn[fold != i]) for i in range(3)]
+        squares = [((peer.predict(X_drawn[fold == i]) - y_drawn[fold == i]) ** 2).sum() for i, peer in enumerate(peers)]
+        errors.append(sum(squares) / rows.sum())
+    np.testing.assert_allclose(head.errors_, errors, rtol=1e-7)
+    assert head.rows_used_ == 600
+    peer = Ridge(head.chosen_["alpha"]).fit(X, y)
+    np.testing.assert_allclose(head.predict(X), peer.predict(X), atol=1e-8)
+    # three large groups are one for each inner fold, though one alone has enough rows
+    coarse = head_of({**HEAD_SPECS["ridge"], "selection_rows": 150}, "regression").fit(X, y, groups % 3)
+    assert np.isfinite(coarse.errors_).all()
+
+
+@pytest.mark.parametrize(
+    ("spec", "name", "cautious", "bold"),
+    [({"algorithm": "mlp", "hidden": [16], "max_iter": 150, "alphas": [1e-4, 100.0]}, "alpha", 100.0, 1e-4),
+     ({"algorithm": "boosting", "max_iter": 10, "learning_rates": [0.01, 0.5]}, "learning_rate", 0.01, 0.5)],
+)  # fmt: skip
+def test_networks_and_trees_are_cautious_on_noise_and_bold_on_a_signal(spec, name, cautious, bold, planted):
+    X, y, groups = planted
+    noise = np.random.default_rng(9).normal(size=600)
+    for target, expected in ((noise, cautious), (y, bold)):
+        for selection_rows in (None, 300):
+            head = head_of({**spec, "selection_rows": selection_rows}, "regression").fit(X, target, groups)
+            assert head.chosen_ == {name: expected}
+
+
+def test_every_head_of_the_configuration_has_settings_to_choose_from():
+    path = Path(__file__).resolve().parents[2] / "config/methods.yaml"
+    rng = np.random.default_rng(0)
+    X, groups = rng.normal(size=(60, 3)), np.arange(60)
+    for name, spec in yaml.safe_load(path.read_text(encoding="utf-8"))["heads"].items():
+        head = head_of({**spec, **({"max_iter": 2} if "max_iter" in spec else {})}, "regression")
+        assert len(head.fit(X, X[:, 0], groups).errors_) > 1, name
 
 
 def test_a_choice_by_rows_would_fit_the_groups_and_a_choice_by_groups_does_not():
@@ -291,7 +344,6 @@ def test_changing_test_targets_changes_no_prediction_and_test_features_only_thei
     changed[some] += 100 * np.random.default_rng(6).normal(size=(10, 14))
     moved, refits = probe(**{**study, "raw": changed})
     others = here & ~predictions["material_id"].isin(study["target"].index[some]).to_numpy()
-    others &= (predictions["head"] != shuffled("line")).to_numpy()  # whose predictions change places
     np.testing.assert_array_equal(moved["predicted"][others], predictions["predicted"][others])
     same = refits["fold"] == "fold 1"
     pd.testing.assert_series_equal(refits["chosen"][same], fits["chosen"][same])
@@ -300,24 +352,73 @@ def test_changing_test_targets_changes_no_prediction_and_test_features_only_thei
 
 def test_shuffled_heads_score_at_chance_where_heads_find_the_signal(study):
     predictions, _ = probe(**study)
-    scores = score_table(predictions, study["groups"], "regression", ["spearman", "r2"], n_bootstrap=50)
-    rho = scores.query("fold == 'all' and metric == 'spearman'").set_index(["input", "head"])["value"]
+    rho = pooled(predictions, study, "spearman")
     assert rho["descriptors", "line"] > 0.95 and rho["descriptors", "trees"] > 0.7
     assert abs(rho["descriptors", shuffled("line")]) < 0.2
-    r2 = scores.query("fold == 'all' and metric == 'r2'").set_index(["input", "head"])["value"]
-    assert r2["none", "mean"] == pytest.approx(0, abs=0.05)
+    assert pooled(predictions, study, "r2")["none", "mean"] == pytest.approx(0, abs=0.05)
 
 
-def test_predictions_of_a_shuffled_head_change_places_so_that_it_can_not_be_right_by_luck(study):
+def pooled(predictions, study, metric, task="regression"):
+    """Score of each input and head over all folds; controls, which have truths of their own, apart."""
+    control = predictions["head"].str.endswith("(shuffled)")
+    scores = [
+        score_table(rows, study["groups"], task, [metric], n_bootstrap=20)
+        for rows in (predictions[~control], predictions[control])
+    ]
+    return pd.concat(scores).query("fold == 'all'").set_index(["input", "head"])["value"]
+
+
+def test_a_shuffled_head_is_judged_by_targets_that_changed_places_among_the_tested_rows(study):
+    predictions, _ = probe(**study)
+    chance = predictions[predictions["head"] == shuffled("line")]
+    for (_, fold), rows in chance.groupby(["input", "fold"]):
+        own = study["target"][rows["material_id"]].to_numpy()
+        assert sorted(rows["truth"]) == sorted(own) and (rows["truth"].to_numpy() == own).mean() < 0.1
+        first = chance[(chance["fold"] == fold) & (chance["input"] == "descriptors")]
+        np.testing.assert_array_equal(rows["truth"], first["truth"])  # one permutation for all inputs
+    with pytest.raises(DataError, match="different entities or truths"):
+        score_table(predictions, study["groups"], "regression", n_bootstrap=5)
+
+
+def test_a_shuffled_head_finds_nothing_in_the_target_itself(study):
     inputs = {"itself": Preparation([{"columns": slice(0, 1)}])}  # a line of any slope orders it perfectly, or reversed
     target = pd.Series(study["raw"][:, 0], index=study["target"].index)
     predictions, _ = probe(**{**study, "inputs": inputs, "target": target})
-    of_head = {head: rows.set_index("material_id") for head, rows in predictions.groupby("head")}
-    line, chance = of_head["line"], of_head[shuffled("line")]
-    for _, rows in chance.groupby("fold"):
-        assert abs(spearmanr(rows["predicted"], rows["truth"]).statistic) < 0.25
-        assert rows["truth"].equals(target[rows.index].rename("truth"))
-    assert spearmanr(line["predicted"], line["truth"]).statistic > 0.999
+    rho = pooled(predictions, study, "spearman")
+    assert rho["itself", "line"] > 0.999 and abs(rho["itself", shuffled("line")]) < 0.25
+
+
+@pytest.mark.parametrize("leaky", [False, True])
+def test_a_shuffled_head_is_far_above_chance_where_heads_are_fitted_on_tested_rows_and_only_there(
+    leaky, study, monkeypatch
+):
+    fold_of = probes._fold_of
+
+    def trained_on_too(*args):
+        fold = fold_of(*args)
+        return replace(fold, train=fold.train | fold.test)
+
+    if leaky:
+        monkeypatch.setattr(probes, "_fold_of", trained_on_too)
+    study["heads"] = {"kernel": {"algorithm": "kernel_ridge", "alphas": [1e-4], "gammas": [1.0]}}  # learns by heart
+    rho = pooled(probe(**study)[0], study, "spearman")
+    for name in study["inputs"]:
+        assert (rho[name, shuffled("kernel")] > 0.9) if leaky else abs(rho[name, shuffled("kernel")]) < 0.2
+
+
+def test_a_column_that_tells_the_target_handed_to_a_head_lifts_the_shuffled_head_too(study, monkeypatch):
+    permuted = probes._permuted
+    handed = []
+    monkeypatch.setattr(probes, "_permuted", lambda *args: handed.append(permuted(*args)) or handed[-1])
+
+    class Telltale(Preparation):
+        """Appends the vector that the head of this fold is about to be fitted on and judged by."""
+
+        def transform(self, raw):
+            return np.column_stack([super().transform(raw), handed[-1]])
+
+    study["inputs"] = {"descriptors": Telltale([{"columns": slice(0, 8)}])}
+    assert pooled(probe(**study)[0], study, "spearman")["descriptors", shuffled("line")] > 0.99
 
 
 def test_classes_are_probed_by_truth_values_with_gaps(study):
@@ -325,8 +426,7 @@ def test_classes_are_probed_by_truth_values_with_gaps(study):
     flags.iloc[::10] = None
     predictions, fits = probe(**{**study, "target": flags, "task": "classification"}, controls=["shuffled"])
     assert set(predictions["truth"]) == {0.0, 1.0}
-    scores = score_table(predictions, study["groups"], "classification", ["roc_auc"], n_bootstrap=20)
-    auc = scores.query("fold == 'all'").set_index(["input", "head"])["value"]
+    auc = pooled(predictions, study, "roc_auc", "classification")
     assert auc["descriptors", "line"] > 0.95 and abs(auc["descriptors", shuffled("line")] - 0.5) < 0.15
     known = study["parts"][study["parts"]["material_id"].map(flags).notna()]
     line = fits.query("input == 'both' and head == 'line'").set_index("fold")

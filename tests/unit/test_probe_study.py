@@ -179,13 +179,13 @@ class World:
         self.tasks = {"energy": "regression", "metal": "classification", "modulus": "regression"}
         self.inputs = {"all": Preparation([{"columns": slice(0, 6)}]), "half": Preparation([{"columns": slice(0, 3)}])}
 
-    def probed(self, split, targets, *, parts=None, **probing):
+    def probed(self, split, targets, *, parts=None, heads=None, **probing):
         if parts is None:
             parts = fold_parts(split, self.about.assign(energy=self.targets["energy"]))
         trial = {"split": "the_split", "targets": targets}
         return probe_study(
             "a_study", self.raw, self.inputs, self.targets, self.tasks, self.about, parts, PROBING | probing, trial,
-            {"ridge": RIDGE}, split,
+            heads or {"ridge": RIDGE}, split,
         )  # fmt: skip
 
 
@@ -243,6 +243,20 @@ def test_tables_are_as_their_schemas_have_them_and_chance_is_scored_but_not_told
     assert r2["value"] < 0.1 < 0.9 < one(
         by_system.scores, target="energy", input="all", head="ridge", fold="all", metric="r2", group=""
     )["value"]  # fmt: skip
+
+
+def test_scores_say_how_many_training_rows_the_head_used(world):
+    parts = fold_parts(FOLDS, world.about)
+    some = parts.query("part == 'train' and fold == 'fold 2'")["material_id"].iloc[:100]
+    parts = parts[(parts["fold"] != "fold 2") | (parts["part"] == "test") | parts["material_id"].isin(some)]
+    heads = {"ridge": RIDGE, "few": {**RIDGE, "max_rows": 150}}
+    scores = world.probed(FOLDS, ["energy"], parts=parts, heads=heads, families="family").scores
+    train = parts[parts["part"] == "train"].groupby("fold").size().to_dict()
+    assert train["fold 2"] == 100 and min(train["fold 1"], train["fold 3"]) > 150
+    train["all"] = max(train.values())  # of all folds together the most
+    for row in scores.itertuples():
+        assert row.rows_used == (min(150, train[row.fold]) if row.head == "few" else train[row.fold])
+    assert set(scores["head"]) == {"ridge", "ridge (shuffled)", "few", "mean"}
 
 
 def test_families_that_are_large_enough_are_scored_over_all_folds_together(by_system, world):

@@ -11,7 +11,6 @@ from sklearn.linear_model import Ridge
 
 from matlas.encoders import encoder_of
 from matlas.errors import DataError
-from matlas.evaluate import transfer as module
 from matlas.evaluate.transfer import INPUTS, Own, draw_cases, source_rows, transfer
 
 HEADS = {"ridge": {"algorithm": "ridge", "alphas": [0.01, 1.0, 100.0]}}
@@ -108,12 +107,6 @@ def test_a_compound_is_labelled_or_tested_with_all_of_its_rows_and_sizes_are_nes
     assert groups[case.firsts].tolist() == sorted(set(groups[case.training]))
     assert set(draw_cases(own, [5], number=1)[0].test) != set(case.test)
     assert set(draw_cases(own, [5])[0].labelled[5]) == set(case.labelled[5])  # whatever the other sizes are
-
-
-def test_a_training_set_has_at_most_so_many_rows(monkeypatch):
-    monkeypatch.setattr(module, "MAX_ROWS", 20)
-    (case,) = draw_cases(study(n=50, rows=3), [5])
-    assert {size: len(rows) for size, rows in case.labelled.items()} == {5: 15, 40: 20}
 
 
 def test_compositions_of_the_study_are_no_part_of_the_source():

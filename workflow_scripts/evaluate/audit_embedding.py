@@ -10,10 +10,13 @@ from schemas.tables.learning import TESTS
 
 def main(job):
     study, params, dataset = job.wildcards.study, job.params, job.input.dataset
-    features = join_views(dataset, job.input.views).set_index(table_info(dataset).key_field.name)
+    key = table_info(dataset).key_field.name
+    features = join_views(dataset, job.input.views).set_index(key)
+    raw = join_views(dataset, job.input.raw_views).set_index(key) if params.selected else None
     records = audit(
         features, read_table(job.input.split[0]), read_keyed(dataset)[1], params.encoder, params.test,
-        resampled_by=params.resampled_by, seed=params.runtime["seed"], device=params.runtime["device"],
+        raw=raw, selected=params.selected, resampled_by=params.resampled_by, seed=params.runtime["seed"],
+        device=params.runtime["device"],
     )  # fmt: skip
     table = tests_frame(study, table_info(dataset).name, records)
     write_table(table, job.output[0], TESTS, lineage=job.lineage, attributes={"study": study})

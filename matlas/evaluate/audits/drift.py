@@ -22,7 +22,8 @@ LEAST = 20  # test rows on either side
 
 
 def drift_audit(subject: Subject, time: pd.Series) -> list[dict]:
-    """Reconstruction error before and after a time, by an encoder trained on the training rows before it.
+    """Reconstruction error before and after a time, by an encoder trained on the training rows before it, on columns
+    that are chosen by these rows where the view is selected.
 
     time : a number for each entity, indexed by the key; rows without one are left out. The time is that after which a
     quarter of the rows lie. Only test rows of the split are judged, on both sides, so that both are of groups that the
@@ -44,12 +45,14 @@ def drift_audit(subject: Subject, time: pd.Series) -> list[dict]:
         log.warning("%d test rows before and %d after: drift is not audited", *counts)
         return []
     parts, key = subject.parts, subject.features.index.name
-    encoder, made, _ = subject.retrain(subject.features, parts[parts[key].isin(when.index[earlier])])
+    before = parts[parts[key].isin(when.index[earlier])]
+    features = subject.features_for(before)
+    encoder, made, _ = subject.retrain(features, before)
     year = when.to_numpy(dtype=np.float64)
     began = year[earlier].max()
     moved = np.flatnonzero(later)
     step = OFFSET * (year[moved] - began) / (year[moved].max() - began)
-    planted = subject.planted_offset(OFFSET_COLUMNS, moved, step).to_numpy()
+    planted = subject.planted_offset(OFFSET_COLUMNS, moved, step, features).to_numpy()
     judged = np.flatnonzero((earlier | later) & held_out)
     records = []
     for case, error in {DATA: made.reconstruction_error, PLANTED: encoder.reconstruction_error(planted)}.items():

@@ -11,6 +11,7 @@ from matlas.autoencoders.ranges import mahalanobis
 from matlas.encoders import Encoder, encoder_of
 from matlas.evaluate.audits.subject import DATA, PLANTED, Subject, notable
 from matlas.evaluate.resampling import score
+from matlas.probe.splits import TRAIN
 
 log = logging.getLogger(__name__)
 
@@ -27,30 +28,32 @@ def large_families(families: pd.Series, entities: pd.Index, least: int) -> list[
 
 def family_audit(subject: Subject, families: pd.Series, least: int) -> list[dict]:
     """How well the reconstruction error tells rows of a family from test rows of the others (roc_auc, interval over
-    groups), by an encoder trained without that family; the record's group is the family.
+    groups), by an encoder trained without that family, on columns that are chosen without it where the view is
+    selected; the record's group is the family.
 
     families : family of each entity, indexed by the key; least : members of a family that is looked at. The yardstick
-    is the Mahalanobis distance from the training rows among as many principal components as the code is wide (cases
-    "…, Mahalanobis"). Planted: test rows with 3 standard deviations added to 10 columns, among the test rows as they
-    are. caught: the rows are told apart; an unseen family that is not caught passes for known.
+    is the Mahalanobis distance from the training rows among as many principal components of the same columns as the
+    code is wide (cases "…, Mahalanobis"). Planted: test rows with 3 standard deviations added to 10 columns, among the
+    test rows as they are. caught: the rows are told apart; an unseen family that is not caught passes for known.
     """
     family = families.reindex(subject.features.index).to_numpy()
-    matrix = subject.features.to_numpy(dtype=np.float64)
     held_out = np.zeros(len(family), dtype=bool)
     held_out[subject.test] = True
     records = []
     for name in (names := large_families(families, subject.features.index, least)):
         foreign = family == name
         without = subject.parts[~subject.parts[subject.features.index.name].isin(subject.features.index[foreign])]
-        encoder, made, part = subject.retrain(subject.features, without)
+        features = subject.features_for(without)
+        encoder, made, part = subject.retrain(features, without)
+        seen = features.to_numpy(dtype=np.float64)
         judged = np.flatnonzero(foreign | held_out)
         measures = {
             DATA: made.reconstruction_error[judged],
-            f"{DATA}, {MAHALANOBIS}": _distance(encoder, matrix[(part == "train").to_numpy()], matrix[judged]),
+            f"{DATA}, {MAHALANOBIS}": _distance(encoder, seen[(part == TRAIN).to_numpy()], seen[judged]),
         }
         records += _records(subject, measures, name, foreign[judged], subject.groups[judged])
     log.info("%d families of %d or more entities were left out in turn", len(names), least)
-    rows = subject.test
+    rows, matrix = subject.test, subject.features.to_numpy(dtype=np.float64)
     offset = subject.planted_offset(OFFSET_COLUMNS, rows, OFFSET).to_numpy()[rows]
     both = np.concatenate([matrix[rows], offset])
     measures = {

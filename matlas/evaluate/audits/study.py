@@ -15,7 +15,6 @@ from matlas.evaluate.audits.shortcut import TRAININGS, shortcut_audit
 from matlas.evaluate.audits.sources import source_audit
 from matlas.evaluate.audits.subject import Subject
 from matlas.evaluate.resampling import DRAWS
-from matlas.evaluate.retraining import EPOCHS
 from matlas.probe.targets import target_values
 
 log = logging.getLogger(__name__)
@@ -28,10 +27,11 @@ def audit(
     encoder: Mapping,
     test: Mapping,
     *,
+    raw: pd.DataFrame | None = None,
+    selected: Mapping | None = None,
     resampled_by: str = "chemical_system",
     seed: int = 0,
     draws: int = DRAWS,
-    epochs: int = EPOCHS,
     device: str = "auto",
 ) -> list[dict]:
     """Records (schema TESTS, but for study and dataset) of every audit that `test` asks for.
@@ -39,10 +39,12 @@ def audit(
     features : (n, p) in the order of the file, indexed by the entity key; parts : key, fold, part, of one fold with
     test rows; about : columns of the dataset, indexed by the key; encoder : a representation of config/methods.yaml;
     test : a schemas.config.studies.AuditTest as plain values; resampled_by : column whose rows belong together: they
-    stay together in cross-validation and are drawn together for intervals. The polymorphs are audited where the dataset
-    has formulas and prototypes. The encoder is trained once as it is, and again for planted failures, for every family
-    and for the earlier rows, each for at most `epochs` and not for as long as the published one.
-    Raises DataError for a column that the dataset lacks, and as the encoder does.
+    stay together in cross-validation and are drawn together for intervals; selected : how the columns of a selected
+    view are chosen (n_features, max_correlation) from raw (n, q), so that encoders trained without a family or without
+    later rows have columns chosen without them, too. The polymorphs are audited where the dataset has formulas and
+    prototypes. The encoder is trained once as it is, and again for planted failures, for every family and for the
+    earlier rows, each time for as long as the published one.
+    Raises DataError for a column that the dataset lacks, and as the encoder and the selection do.
     """
     named = [test["families"], *(test["sources"] or ()), *test["matched_by"], test["over"], resampled_by]
     for column in filter(None, named):
@@ -52,8 +54,8 @@ def audit(
     left_out = [] if families is None else large_families(families, features.index, test["least"])
     trainings = 1 + TRAININGS + len(left_out) + bool(test["sources"]) + bool(test["over"])
     subject = Subject.of(
-        features, parts, encoder, about[resampled_by], trainings=trainings, seed=seed, draws=draws, epochs=epochs,
-        device=device,
+        features, parts, encoder, about[resampled_by], trainings=trainings, raw=raw, selected=selected,
+        seed=seed, draws=draws, device=device,
     )  # fmt: skip
     records = shortcut_audit(subject)
     if families is not None:

@@ -13,7 +13,8 @@ from matlas.encoders import Encoder
 from matlas.errors import DataError
 from matlas.evaluate.alignment import rows_of
 from matlas.evaluate.resampling import DRAWS, Interval, score
-from matlas.evaluate.retraining import EPOCHS, retrained
+from matlas.evaluate.retraining import retrained
+from matlas.features.selected import select
 from matlas.probe.heads import CLASSIFICATION, REGRESSION, head_of
 from matlas.probe.splits import TEST, TRAIN, balanced_folds
 from matlas.represent import Representation
@@ -30,18 +31,20 @@ class Subject:
     """An encoder, trained on the training rows of a split with one fold.
 
     features : (n, p) indexed by the entity key; parts : key, fold, part; spec : of the encoder; groups : (n,) group of
-    each row, which grouped cross-validation keeps together and intervals redraw; trainings : how many are planned, for
-    the progress in the log. Made by `of`: encoder; codes (n, d); error : (n,) reconstruction error; train, test : row
-    numbers of these parts.
+    each row, which grouped cross-validation keeps together and intervals redraw; selected : of a selected view, how its
+    columns are chosen (n_features, max_correlation), and raw (n, q) all that they are chosen from, rows as in features;
+    trainings : how many are planned, for the progress in the log. Made by `of`: encoder; codes (n, d); error : (n,)
+    reconstruction error; train, test : row numbers of these parts.
     """
 
     features: pd.DataFrame
     parts: pd.DataFrame
     spec: Mapping
     groups: np.ndarray
+    raw: pd.DataFrame | None = None
+    selected: Mapping | None = None
     seed: int = 0
     draws: int = DRAWS
-    epochs: int = EPOCHS
     device: str = "auto"
     progress: Progress = field(default_factory=lambda: Progress("encoders", 1, " trained"))
     trained: int = 0
@@ -51,10 +54,14 @@ class Subject:
         cls, features: pd.DataFrame, parts: pd.DataFrame, spec: Mapping, groups: pd.Series, *, trainings: int = 1,
         **options,
     ) -> Subject:  # fmt: skip
-        """groups : indexed by the entity key; options : seed, draws, epochs, device. Raises DataError for entities
-        without a group and for a split without test rows, and as `train_on` does."""
+        """groups : indexed by the entity key; options : raw, selected, seed, draws, device. Raises DataError for
+        entities without a group or raw columns and for a split without test rows, and as `train_on` does."""
         group = rows_of(groups, features.index, "groups").to_numpy()
         subject = cls(features, parts, spec, group, **options)
+        if subject.selected is not None:
+            if subject.raw is None:
+                raise DataError("no columns to choose a selected view from", do="pass those of its views as `raw`")
+            subject.raw = rows_of(subject.raw, features.index, "raw columns")
         subject.progress = Progress("encoders", trainings, " trained")
         subject.encoder, made, part = subject.retrain(features, parts)
         subject.codes, subject.error = made.scores, made.reconstruction_error
@@ -65,24 +72,33 @@ class Subject:
 
     def retrain(self, features: pd.DataFrame, parts: pd.DataFrame) -> tuple[Encoder, Representation, pd.Series]:
         """The same encoder, trained on other rows."""
-        made = retrained(features, parts, self.spec, epochs=self.epochs, device=self.device)
+        made = retrained(features, parts, self.spec, device=self.device)
         self.trained += 1
         self.progress.reached(self.trained)
         return made
+
+    def features_for(self, parts: pd.DataFrame) -> pd.DataFrame:
+        """The features of an encoder that must not know the rows outside `parts`: the columns of a selected view are
+        chosen anew by the training rows, those of any other view stay. Raises DataError where too few are left."""
+        return self.features if self.selected is None else select(self.raw, parts, self.selected)[0]
 
     @property
     def redraws(self) -> dict[str, int]:
         return {"draws": self.draws, "seed": self.seed}
 
-    def planted_offset(self, columns: int, rows: np.ndarray, size: np.ndarray | float) -> pd.DataFrame:
-        """The features with `size` (one number, or one for each of `rows`) standard deviations of the training rows
-        added to `columns` columns (or all, where there are fewer), drawn by seed, in the rows (numbers)."""
-        matrix = self.features.to_numpy(dtype=np.float64, copy=True)
+    def planted_offset(
+        self, columns: int, rows: np.ndarray, size: np.ndarray | float, features: pd.DataFrame | None = None
+    ) -> pd.DataFrame:
+        """The features (by default those of the subject) with `size` (one number, or one for each of `rows`) standard
+        deviations of the training rows added to `columns` columns (or all, where there are fewer), drawn by seed, in
+        the rows (numbers)."""
+        features = self.features if features is None else features
+        matrix = features.to_numpy(dtype=np.float64, copy=True)
         spread = matrix[self.train].std(axis=0)
         varying = np.flatnonzero(spread > 0)
         chosen = np.random.default_rng(self.seed).permutation(varying)[:columns]
         matrix[np.ix_(rows, chosen)] += np.broadcast_to(size, len(rows))[:, None] * spread[chosen]
-        return pd.DataFrame(matrix, index=self.features.index, columns=self.features.columns)
+        return pd.DataFrame(matrix, index=features.index, columns=features.columns)
 
 
 def told_apart(

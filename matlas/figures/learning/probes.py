@@ -35,8 +35,8 @@ def probe_leaderboard(spec: Mapping, data: StudyData) -> tuple[Figure, pd.DataFr
     """How well `target` is read under `split` from each input by each head (or one), with intervals, beside the mean of
     the training rows and heads that learned from shuffled targets; a panel a metric.
 
-    The table: split, target, input, head (mean and … (shuffled) are controls), metric, value, low, high, n; the best
-    input first.
+    The table: split, target, input, head (mean and … (shuffled) are controls), metric, value, low, high, n, rows_used;
+    the best input first.
     """
     rows = of_head(spec, probed(spec, data, "probes"))
     split, target = str(spec["split"]), str(spec["target"])
@@ -46,7 +46,8 @@ def probe_leaderboard(spec: Mapping, data: StudyData) -> tuple[Figure, pd.DataFr
     compared = rows[rows["head"].isin(heads)]
     inputs = _ranked(compared, metrics[0])
     place = {name: i for i, name in enumerate(inputs)}
-    table = rows.assign(_place=rows["input"].map(place)).sort_values("_place", kind="stable")[_COLUMNS]
+    table = rows.assign(_place=rows["input"].map(place)).sort_values("_place", kind="stable")
+    table = table[[*_COLUMNS, "rows_used"]]
     look, at = styles(heads), dict(zip(heads, offsets(len(heads)), strict=True))
     handles = [handle(in_words(head), *look[head]) for head in heads]
     handles += [reference("mean of the training rows"), reference("best of all on shuffled targets", DOTTED)]
@@ -54,6 +55,7 @@ def probe_leaderboard(spec: Mapping, data: StudyData) -> tuple[Figure, pd.DataFr
     notes = [
         f"{count(n, 'tested row')} that no head, encoder or choice of columns has seen; point: all folds together; "
         f"line: {INTERVAL}. {held_out(data, split)}",
+        _from_fewer_rows(rows, heads),
         _description(data, target),
     ]
     panel = (7.4 if len(metrics) == 1 else 4.3, (0.22 + 0.13 * len(heads)) * len(inputs) + 0.8)
@@ -124,6 +126,13 @@ def _ranked(compared: pd.DataFrame, metric: str) -> list[str]:
     rows = compared[compared["metric"] == metric].groupby("input", sort=False)["value"]
     best = rows.min() if metric in SMALL_IS_GOOD else -rows.max()
     return list(best.sort_values(kind="stable").index)
+
+
+def _from_fewer_rows(rows: pd.DataFrame, heads: list[str]) -> str:
+    """Which heads learned from a part of the training rows, all of which the mean uses."""
+    used = rows.groupby("head")["rows_used"].max()
+    fewer = [f"{in_words(head)} used {used[head]:,}" for head in heads if used[head] < used.max()]
+    return f"Of up to {used.max():,} training rows {listed(fewer)}." if fewer else ""
 
 
 def _better(metric: str) -> str:

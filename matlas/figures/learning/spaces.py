@@ -37,8 +37,9 @@ def manifold_holes(spec: Mapping, data: StudyData) -> tuple[Figure, pd.DataFrame
         "Distance: Euclidean in standardised features over √(number of columns), to the nearest training row. Point "
         "and line: median with its 95 % interval; tick and dotted line: 95 % of the samples are nearer. Below a case: "
         "the share of its samples further out than 95 % of the held-out rows, those in holes. Way: the codes between "
-        "those of two test rows; prior: codes from N(0, I), which only a variational network is trained to decode; "
-        "fitted Gaussian: with mean and covariance of the training codes.",
+        "those of two test rows; prior: codes from N(0, I), which a variational network is trained to decode, while "
+        "the code of a plain one has no unit scale; fitted Gaussian: codes with mean and covariance of the training "
+        "codes, whose shares are like for like.",
         held_out_from(data, networks),
     ]
     handles = [
@@ -166,7 +167,8 @@ def _holes_title(table: pd.DataFrame, networks: list[str]) -> str:
         way = here[here["case"] == LINE]
         middle = way.loc[(way["x"] - 0.5).abs().idxmin(), "value"] if len(way) else np.nan
         fitted = here.loc[here["case"] == FITTED, "value"].iloc[0]
-        said.append(f"of {in_words(network)} {100 * fitted:.0f} % of codes at random and {100 * middle:.0f} % half-way")
+        drawn = f"{100 * fitted:.0f} % of codes from the fitted Gaussian"
+        said.append(f"of {in_words(network)} {drawn} and {100 * middle:.0f} % half-way")
     return f"In holes, further out than 95 % of real rows: {listed(said)}"
 
 
