@@ -51,8 +51,9 @@ def key_of_environment() -> Key:
 
 
 def checked_endpoint(endpoint: str | None) -> str:
-    """With a slash at its end, as mp-api joins it. The key must not travel unencrypted."""
-    endpoint = endpoint or ENDPOINT
+    """With a slash at its end, as mp-api joins it; without one given that of mp-api's own variable MP_API_ENDPOINT, or
+    the usual. The key must not travel unencrypted."""
+    endpoint = endpoint or os.environ.get("MP_API_ENDPOINT") or ENDPOINT
     try:
         parts = urlsplit(endpoint)
     except ValueError:  # such as an unclosed bracket

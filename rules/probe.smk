@@ -14,6 +14,7 @@ rule probe_properties:
         "<logs>/probe/{study}/{split}.log",
     benchmark:
         "<benchmarks>/probe/{study}/{split}.tsv"
+    priority: 10
     threads: 1
     resources:
         mem_mb=3000,

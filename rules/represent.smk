@@ -77,7 +77,8 @@ rule train_autoencoder:
         "../workflow_scripts/represent/train_autoencoder.py"
 
 
-# Probes must not read from a code that has seen what they are tested on: an encoder for every fold.
+# Probes must not read from a code that has seen what they are tested on: an encoder for every fold. These and the probes
+# take longest of all, so they begin first.
 rule encode_folds:
     input:
         dataset="<results>/datasets/{dataset}.parquet",
@@ -91,6 +92,7 @@ rule encode_folds:
         "<benchmarks>/represent/{dataset}/{view}/{representation}/{split}.tsv"
     wildcard_constraints:
         representation=one_of(NETWORKS),
+    priority: 10
     threads: 1
     resources:
         mem_mb=3000,

@@ -1,5 +1,6 @@
 """A user's own study, following docs/add-a-study.md to the letter, and what wrong input gets."""
 
+import importlib.util
 import re
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from pymatgen.io.cif import CifWriter
 from matlas.simulate.crystals import SampleCrystals, crystals
 from matlas.store import open_store
 from matlas.tables import read_table, table_info
+from tests.unit.materials_project_server import RELEASE, MaterialsProjectServer, rock_salt
 from tests.workflow.conftest import SMALL_IMAGES, Project, fresh_project
 
 pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("study")]
@@ -241,6 +243,30 @@ def test_the_query_of_the_docs_is_a_dataset_that_would_be_asked_for(own_crystals
             del study[key]
     plan = project.planned("results/datasets/stiff_oxides.parquet")
     assert plan == {"query_crystals": 1, "parse_crystals": 4, "clean_crystals": 1}
+
+
+@pytest.mark.skipif(importlib.util.find_spec("mp_api") is None, reason="needs the optional package mp-api")
+def test_a_query_becomes_a_dataset_that_says_where_it_comes_from(own_crystals, repository, monkeypatch):
+    project, _ = own_crystals
+    with project.configuration("studies/stiffness") as study:
+        study |= yaml.safe_load(blocks(repository, "yaml", CRYSTALS)[1])
+        study["dataset"]["query"] = {"elements": ["O"], "energy_above_hull": [0, 0.05]}
+    answers = [
+        rock_salt(i, cation, "O", 4 + i / 10, bulk_modulus={"vrh": 100.0 + i, "voigt": 1.0}, energy_above_hull=i / 50)
+        for i, cation in enumerate(["Mg", "Ca", "Mn", "Fe"])
+    ]
+    key = "Sesame0123456789Sesame0123456789"
+    with MaterialsProjectServer([*answers, rock_salt(9, "Na", "Cl", 5.6)], key) as server:
+        for name, value in {"MP_API_KEY": key, "MP_API_ENDPOINT": server.url, "no_proxy": "127.0.0.1"}.items():
+            monkeypatch.setenv(name, value)
+        run = project.snakemake("results/datasets/stiff_oxides.parquet")
+    assert run.returncode == 0, run.stdout + run.stderr
+    path = project.results / "datasets" / "stiff_oxides.parquet"
+    found, about = read_table(path), table_info(path).attributes
+    assert found["reduced_formula"].tolist() == ["MgO", "CaO", "MnO"]  # iron's lies 0.06 eV/atom above the hull
+    assert found["bulk_modulus"].tolist() == [100.0, 101.0, 102.0]
+    assert (about["provider"], about["release"]) == ("api", RELEASE) and about["retrieved"]
+    assert not [p for p in project.folder.rglob("*") if p.is_file() and key.encode() in p.read_bytes()]
 
 
 def test_a_study_can_be_run_alone_by_its_name(project, repository):
