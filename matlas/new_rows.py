@@ -18,7 +18,8 @@ FORMULAS, STRUCTURES = ("formula", "composition"), ("cif", "structure", "poscar"
 
 
 def embed_file(model: str | PathLike, entities: str | PathLike, device: str = "auto") -> tuple[pd.DataFrame, dict]:
-    """Rows of a table of entities followed by z_0 …, reconstruction_error, outside_range and why; and the model's card.
+    """Rows of a table of entities, without the texts of structures, followed by z_0 …, reconstruction_error,
+    outside_range and why; and the model's card.
 
     model : its folder; entities : a table (.csv, .tsv, .xlsx, .parquet, .json) that holds either all features of the
     model by name, or what they are computed from: a column formula, or for crystals cif (or structure, poscar), and by
@@ -33,7 +34,8 @@ def embed_file(model: str | PathLike, entities: str | PathLike, device: str = "a
     made = embed_rows(network, card, features)
     if doubled := [column for column in made if column in given]:
         raise DataError(f"column {doubled[0]!r} would stand in the result twice", where=entities, do="rename it")
-    return pd.concat([given, made], axis=1), card
+    texts = [c for c in given if str(c).lower() in STRUCTURES and given[c].astype(str).str.contains("\n").any()]
+    return pd.concat([given.drop(columns=texts), made], axis=1), card
 
 
 def _features(given: pd.DataFrame, wanted: Sequence[str], data: Mapping, where: str) -> pd.DataFrame:
@@ -108,7 +110,11 @@ def _crystals(given: pd.DataFrame, reading: Mapping, where: str) -> tuple[list, 
             check_crystal(crystal, reading["shortest_distance"], reading["volume_per_atom"])
             symmetry[crystal.key] = symmetry_of(crystal, reading["symmetry_tolerance"])
         except CrystalError as error:
-            raise DataError("a crystal can't be used", where=f"{where}, row {row}", found=error) from error
+            raise DataError(
+                "a crystal can't be used", where=f"{where}, row {row}",
+                expected="the text of a CIF or POSCAR, or pymatgen's JSON, of atoms that can be where they are",
+                found=error,
+            ) from error  # fmt: skip
         crystals.append(crystal)
     return crystals, pd.DataFrame(list(symmetry.values()), index=list(symmetry))
 

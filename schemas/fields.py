@@ -25,7 +25,8 @@ _ALL = (
     # keys and identities
     Field("row_id", "int64", "1", _ROW, minimum=1),
     Field("measurement_id", "int64", "1", _ROW, minimum=1),
-    Field("composition", "string", "", "Chemical formula as the source writes it, without surrounding spaces"),
+    Field("composition", "string", "", "Chemical formula as the source writes it, without surrounding spaces; of a "
+          "crystal that of its structure"),
     Field("reduced_formula", "string", "", "Formula with the smallest integer amounts, by pymatgen"),
     Field("n_elements", "int64", "1", "Number of different elements", minimum=1, maximum=118),
     Field(

@@ -228,6 +228,7 @@ def test_a_crystal_that_the_dataset_holds_has_its_stored_code(stored, tmp_path):
     assert np.ptp(made["z_0"]) > 0.1
     assert_frame_equal(made[["outside_range", "why"]], expected[["outside_range", "why"]])
     assert made["material_id"].tolist() == [stored.keys[i] for i in order]
+    assert made.columns[:2].tolist() == ["formula", "material_id"]  # the texts of structures would fill the screen
 
 
 def test_a_model_of_chosen_columns_takes_them_from_either_view_in_its_own_order(stored, tmp_path):
