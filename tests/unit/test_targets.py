@@ -74,5 +74,5 @@ def test_a_table_gives_what_its_frame_gives(crystals, tmp_path):
 
 
 def test_an_expression_that_is_refused_names_the_target_and_the_columns(crystals):
-    with pytest.raises(ConfigError, match=r"target.*bandgap.*band_gap"):
+    with pytest.raises(ConfigError, match=r"target.*band_gap.*bandgap"):
         values_of(crystals, sql="bandgap = 0")
