@@ -15,16 +15,15 @@ def expressions_of(study):
 
 
 # said at once, and not when the data have been read; by the process that plans, not again by that of each job
-if workflow.is_main_process:
+EXPRESSIONS = {study: found for study in ATLAS.studies if (found := expressions_of(study))}
+if workflow.is_main_process and EXPRESSIONS:  # pandas, which this takes, is a second of every call
     from matlas.expressions import check_expressions
     from schemas.tables.dataset import dataset_schema
 
     try:
-        for study in ATLAS.studies:
+        for study, expressions in EXPRESSIONS.items():
             dataset = ATLAS.dataset_of(study)
-            check_expressions(
-                dataset_schema(dataset, ATLAS.datasets[dataset]).empty(), expressions_of(study)
-            )
+            check_expressions(dataset_schema(dataset, ATLAS.datasets[dataset]).empty(), expressions)
     except ConfigError as error:
         raise WorkflowError(str(error)) from None
 
