@@ -121,6 +121,7 @@ rule split_entities:
         "<logs>/clean/splits/{dataset}/{split}.log",
     benchmark:
         "<benchmarks>/clean/splits/{dataset}/{split}.tsv"
+    priority: AHEAD
     threads: 1
     resources:
         mem_mb=1000,

@@ -26,6 +26,8 @@ def print_failures():
         print(f"\nmatlas: {failure}\n  Mend it and run the same command again.", file=sys.stderr)
 
 
+# priority of the longest jobs and of what they wait for: begun last, they would run alone at the end
+AHEAD = 10
 # what follows a network view's name in the names of the views of its stages; the last stage is the view itself
 STAGES = [*(f"_stage{stage}" for stage in range(1, NETWORK_STAGES["resnet18"])), ""]
 REPRESENTATIONS = ATLAS.methods.representations

@@ -58,6 +58,7 @@ rule featurize_crystal_shard:
         "<benchmarks>/featurize/{dataset}/{view}/{scatteritem}.tsv"
     wildcard_constraints:
         view=one_of(filter(is_of_crystals, ATLAS.views)),
+    priority: AHEAD
     threads: 1
     resources:
         mem_mb=2000,
@@ -85,6 +86,7 @@ rule featurize_crystals:
         "<benchmarks>/featurize/{dataset}/{view}.tsv"
     wildcard_constraints:
         view=one_of(filter(is_of_crystals, ATLAS.views)),
+    priority: AHEAD
     threads: 1
     resources:
         mem_mb=2000,

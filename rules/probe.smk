@@ -14,7 +14,7 @@ rule probe_properties:
         "<logs>/probe/{study}/{split}.log",
     benchmark:
         "<benchmarks>/probe/{study}/{split}.tsv"
-    priority: 10
+    priority: AHEAD
     threads: 1
     resources:
         mem_mb=3000,

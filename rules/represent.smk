@@ -92,7 +92,7 @@ rule encode_folds:
         "<benchmarks>/represent/{dataset}/{view}/{representation}/{split}.tsv"
     wildcard_constraints:
         representation=one_of(NETWORKS),
-    priority: 10
+    priority: AHEAD
     threads: 1
     resources:
         mem_mb=3000,

@@ -88,10 +88,10 @@ def _absent(sources: Mapping[str, Source], settings: Settings) -> set[str]:
 
 
 def _repeated(definition: AnyDefinition, most: int) -> AnyDefinition:
-    """The definition with all seeds and bootstraps in it lowered to `most`."""
+    """The definition with all seeds, bootstraps and inner folds in it lowered to `most`."""
 
     def lowered(name: str, value):
-        if name in ("seeds", "bootstraps"):
+        if name in ("seeds", "bootstraps", "inner_folds"):
             return min(value, most)
         if isinstance(value, dict):
             return {key: lowered(key, inner) for key, inner in value.items()}

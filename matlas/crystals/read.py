@@ -23,11 +23,9 @@ SHOWN = 120  # characters of a parser's message
 
 _CIF = re.compile(r"^\s*(?:_cell_|_atom_site_|loop_)", re.MULTILINE | re.IGNORECASE)
 _OVERFULL = "occupancies of a site add up to more than 1"
-# what pymatgen's parsers raise on text that they don't understand
-_UNPARSEABLE = (
-    *(ValueError, TypeError, LookupError, AttributeError, ArithmeticError, AssertionError, RuntimeError),
-    *(NotImplementedError, StopIteration, UserWarning),
-)
+# what pymatgen's parsers raise on text that they don't understand; a parser that stumbles says nothing of the text
+_STUMBLES = (LookupError, AttributeError, ArithmeticError, AssertionError, StopIteration)
+_UNPARSEABLE = (*_STUMBLES, ValueError, TypeError, RuntimeError, NotImplementedError, UserWarning)
 
 Sites = list[tuple[dict[str, float], Iterable[float]]]  # symbol -> occupancy, and fractional coordinates
 
@@ -59,7 +57,8 @@ def read_crystal(structure: str | Mapping, key: str = "") -> Crystal:
                 lattice, sites = (_from_cif if _CIF.search(structure) else _from_poscar)(structure)
         return _crystal(key, lattice, sites)
     except _UNPARSEABLE as error:
-        raise CrystalError(f"unparseable: {_in_a_line(error)}") from error
+        guess = ", perhaps cut short" if isinstance(error, _STUMBLES) else ""
+        raise CrystalError(f"unparseable{guess}: {_in_a_line(error)}") from error
 
 
 def check_crystal(crystal: Crystal, shortest_distance: float, volume_per_atom: tuple[float, float]) -> None:

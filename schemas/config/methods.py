@@ -213,14 +213,20 @@ class Extremes(Model):
 Split = Annotated[HoldOut | Folds | LeaveOut | Ordered | Extremes, Field(discriminator="kind")]
 
 
-class Ridge(Model):
+class ChosenInside(Model):
+    """What chooses its settings inside the training rows, by a cross-validation with so many folds."""
+
+    inner_folds: int = Field(default=3, ge=2)
+
+
+class Ridge(ChosenInside):
     """Linear regression (for classes: of ±1) with a penalty, chosen inside the training rows."""
 
     algorithm: Literal["ridge"]
     alphas: list[Annotated[float, Field(gt=0)]] = Field(min_length=1)
 
 
-class KernelRidge(Model):
+class KernelRidge(ChosenInside):
     """Ridge in the space of a Gaussian kernel; `gammas` are in units of 1/(number of columns)."""
 
     algorithm: Literal["kernel_ridge"]
@@ -229,7 +235,7 @@ class KernelRidge(Model):
     max_rows: int = Field(default=3000, ge=10)
 
 
-class Mlp(Model):
+class Mlp(ChosenInside):
     """A multi-layer perceptron; one of several penalties `alphas` is chosen inside the training rows, by about
     `selection_rows` of them."""
 
@@ -241,7 +247,7 @@ class Mlp(Model):
     max_iter: int = Field(default=100, ge=1)
 
 
-class Boosting(Model):
+class Boosting(ChosenInside):
     """Gradient-boosted trees on histograms; one of several learning rates is chosen inside the training rows, by about
     `selection_rows` of them."""
 

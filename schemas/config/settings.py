@@ -24,7 +24,7 @@ class Runtime(Model):
     blas_threads: int = Field(default=1, ge=1)
     device: Literal["auto", "cpu", "cuda"] = "auto"
     shards: int = Field(default=4, ge=1)  # how many jobs share the work on the crystals of a dataset
-    repetitions: int | None = Field(default=None, ge=2)  # most seeds and bootstraps of anything, for a quick look
+    repetitions: int | None = Field(default=None, ge=2)  # most seeds, bootstraps and inner folds, for a quick look
 
 
 class SampleTable(Model):

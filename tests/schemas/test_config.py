@@ -191,19 +191,20 @@ def numbers_in(value, at=()):
     return {at: value}
 
 
-def test_a_quick_look_lowers_seeds_and_bootstraps_wherever_they_stand_and_nothing_else():
-    whole, quick = (load_atlas({"runtime": {"repetitions": n}}, ROOT) for n in (None, 3))
+def test_a_quick_look_lowers_all_repetitions_wherever_they_stand_and_nothing_else():
+    whole, quick = (load_atlas({"runtime": {"repetitions": n}}, ROOT) for n in (None, 2))
     parts = [
         {"methods": a.methods.model_dump(), **{n: s.model_dump() for n, s in a.studies.items()}} for a in (whole, quick)
     ]
     before, after = map(numbers_in, parts)
     changed = {path: (before[path], after[path]) for path in before | after if before[path] != after[path]}
-    assert {path[-1] for path in changed} == {"seeds", "bootstraps"}
-    assert all(old > 3 and new == 3 for old, new in changed.values())
-    assert changed["methods", "clusterings", "kmeans", "stability", "bootstraps"] == (10, 3)
-    assert changed["methods", "inspections", "tiny_clusters", "seeds"] == (10, 3)
-    assert changed["mp_transfer_estm", "tests", "transfer", "seeds"] == (10, 3)
-    assert changed["mp_autoencoder", "tests", "active_learning", "seeds"] == (5, 3)  # a default
+    assert {path[-1] for path in changed} == {"seeds", "bootstraps", "inner_folds"}
+    assert all(old > 2 and new == 2 for old, new in changed.values())
+    assert changed["methods", "clusterings", "kmeans", "stability", "bootstraps"] == (10, 2)
+    assert changed["methods", "inspections", "tiny_clusters", "seeds"] == (10, 2)
+    assert changed["mp_transfer_estm", "tests", "transfer", "seeds"] == (10, 2)
+    assert changed["mp_autoencoder", "tests", "active_learning", "seeds"] == (5, 2)  # a default
+    assert changed["methods", "heads", "boosting", "inner_folds"] == (3, 2)
 
 
 def test_the_table_of_a_dataset_takes_units_from_the_dictionary_and_from_the_definition(load):

@@ -122,6 +122,7 @@ def test_a_left_handed_lattice_becomes_right_handed_and_its_crystal_no_mirror_im
         (7, "unparseable"),
         ("{}", "without 'lattice'"),
         (CIF, "unparseable"),
+        (CSCL[: CSCL.index("loop_") + len("loop_")], "perhaps cut short"),
         (CIF + "Zz Zz1 0 0 0 1\n", "unknown element"),
         (CIF + "D D1 0 0 0 1\n", "isotope of H"),
         (CIF + "Cs Cs1 0 0 zero 1\n", "unparseable"),
