@@ -143,15 +143,16 @@ def networks(store: Store, study: str, structure: Mapping, methods: Mapping[str,
         table, measured = f"histories.{structure['dataset']}__{view}__{name}", values.get((view, name), {})
         if table not in histories or ("code_width", "all") not in measured:
             raise missing("the history or the metrics of a network are", study, f"{view} / {name}")
-        by_loss = store.sql(f"SELECT epoch FROM {table} ORDER BY validation_loss, epoch")["epoch"]
+        epochs = store.sql(f"SELECT epoch FROM {table} ORDER BY validation_loss, epoch")["epoch"]
         width, active = (int(measured[metric, "all"]) for metric in ("code_width", "active_units"))
         same_view = {r: values.get((v, r), {}) for v, r in structure["spaces"] if v == view}
         spec = defined.get(name, {})
+        to_the_end = spec.get("patience", 0) is None
         alike = {"n_components": width, "split": spec.get("split")}
         beside = [_error(same_view, defined, {"algorithm": algorithm, **alike}) for algorithm in _LINEAR]
         rows.append([
             name, view, spec.get("kind", MISSING), _layers(measured.get(("n_features", "all")), spec.get("layers")),
-            number(int(by_loss.max())), number(int(by_loss.iloc[0])),
+            number(int(epochs.max())), number(int(epochs.max() if to_the_end else epochs.iloc[0])),
             *(number(error) for error in (measured.get(("reconstruction_error", "test")), *beside)),
             f"{active} of {width}", number(measured.get(("participation_ratio", "all"))),
         ])  # fmt: skip
@@ -161,12 +162,13 @@ def networks(store: Store, study: str, structure: Mapping, methods: Mapping[str,
         if (angle := measured.get(("angle_to_pca", "all"))) is not None:
             remarks.append(f"{name} spans what as many principal components span, but for {number(angle)}° at most.")
     said = (
-        "Error: mean squared error of held-out rows as they are rebuilt, in standardised units, in which the mean of "
-        "each column would leave about 1; beside it that of linear methods with as wide a code. Kept: the epoch with "
-        "the smallest validation error. Participation ratio: how many dimensions the code uses in effect."
+        "Held-out error: mean squared error of held-out rows as they are rebuilt, in standardised units, in which the "
+        "mean of each column would leave about 1; beside it that of linear methods with as wide a code. Kept: the "
+        "epoch with the smallest validation error, or the last of a network that is trained to the end. Participation "
+        "ratio: how many dimensions the code uses in effect."
     )
-    headers = ["Network", "View", "Kind", "#Layers", "#Epochs", "#Kept", "#Error"]
-    headers += [*(f"#Error of {name}" for name in _LINEAR.values()), "#Active units", "#Participation ratio"]
+    headers = ["Network", "View", "Kind", "#Layers", "#Epochs", "#Kept", "#Held-out error"]
+    headers += [*(f"#Held-out error of {name}" for name in _LINEAR.values()), "#Active units", "#Participation ratio"]
     return Topic("Networks", [said, *remarks], parts=[Part("Trained networks", headers, rows)])
 
 

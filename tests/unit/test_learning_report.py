@@ -634,6 +634,12 @@ def test_without_the_definitions_of_methods_there_are_still_the_numbers(root):
     assert first[2:4] == ["–", "–"] and first[4:7] == ["5", "3", "0.25"]
 
 
+def test_of_a_network_that_is_trained_to_the_end_the_last_epoch_is_kept(root):
+    to_the_end = METHODS["representations"] | {"ae2": METHODS["representations"]["ae2"] | {"patience": None}}
+    page = rendered(root, methods=METHODS | {"representations": to_the_end})
+    assert [row[4:6] for row in rows_of(page, "Trained networks")] == [["5", "5"], ["2", "2"]]
+
+
 @pytest.mark.parametrize(
     ("table", "named"),
     [("splits/hulls/systems_3", "systems_3"), ("histories/hulls/shape/ae2", "shape / ae2"),
