@@ -175,6 +175,7 @@ _ALL = (
           "it explain", minimum=0.0, maximum=1.0 + 1e-9, nullable=True),
     Field("epoch", "int64", "1", "Passes over the training rows so far", minimum=1),
     Field("train_loss", "float64", "1", "Mean loss over the batches of the epoch"),
+    Field("kept", "bool", "", "Whether the network kept the weights of this epoch"),
     Field("validation_loss", "float64", "1", "Loss of the validation rows: of a variational encoder with its penalty",
           minimum=0.0),
     Field("learning_rate", "float64", "1", "Learning rate of the epoch", minimum=0.0),

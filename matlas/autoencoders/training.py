@@ -115,7 +115,8 @@ def train(
     network.eval()
     best_epoch = run.best_epoch or run.epochs
     log.info("trained on %s: %d epochs, kept %d", device_title(rows.device), run.epochs, best_epoch)
-    return Training(pd.DataFrame(run.history), best_epoch, stopped_early)
+    history = pd.DataFrame(run.history)
+    return Training(history.assign(kept=history["epoch"] == best_epoch), best_epoch, stopped_early)
 
 
 @contextmanager

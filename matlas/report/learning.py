@@ -143,16 +143,15 @@ def networks(store: Store, study: str, structure: Mapping, methods: Mapping[str,
         table, measured = f"histories.{structure['dataset']}__{view}__{name}", values.get((view, name), {})
         if table not in histories or ("code_width", "all") not in measured:
             raise missing("the history or the metrics of a network are", study, f"{view} / {name}")
-        epochs = store.sql(f"SELECT epoch FROM {table} ORDER BY validation_loss, epoch")["epoch"]
+        epochs = store.sql(f"SELECT max(epoch) AS run, max(epoch) FILTER (kept) AS kept FROM {table}").iloc[0]
         width, active = (int(measured[metric, "all"]) for metric in ("code_width", "active_units"))
         same_view = {r: values.get((v, r), {}) for v, r in structure["spaces"] if v == view}
         spec = defined.get(name, {})
-        to_the_end = spec.get("patience", 0) is None
         alike = {"n_components": width, "split": spec.get("split")}
         beside = [_error(same_view, defined, {"algorithm": algorithm, **alike}) for algorithm in _LINEAR]
         rows.append([
             name, view, spec.get("kind", MISSING), _layers(measured.get(("n_features", "all")), spec.get("layers")),
-            number(int(epochs.max())), number(int(epochs.max() if to_the_end else epochs.iloc[0])),
+            number(int(epochs["run"])), number(int(epochs["kept"])),
             *(number(error) for error in (measured.get(("reconstruction_error", "test")), *beside)),
             f"{active} of {width}", number(measured.get(("participation_ratio", "all"))),
         ])  # fmt: skip

@@ -30,7 +30,7 @@ def failures_schema(name: str, key: Field) -> TableSchema:
 
 HISTORY = TableSchema(
     "histories", "histories", ("epoch",),
-    tuple(FIELDS[f] for f in ("epoch", "train_loss", "validation_loss", "learning_rate")),
+    tuple(FIELDS[f] for f in ("epoch", "train_loss", "validation_loss", "learning_rate", "kept")),
     description="How the training of a network went",
 )  # fmt: skip
 

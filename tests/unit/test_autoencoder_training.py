@@ -94,6 +94,7 @@ def test_early_stopping_keeps_the_weights_with_the_smallest_held_out_loss():
     losses = result.history["validation_loss"]
     assert result.stopped_early and len(losses) < 400
     assert result.best_epoch == losses.idxmin() + 1 == len(losses) - 15
+    assert result.history.loc[result.history["kept"], "epoch"].tolist() == [result.best_epoch]
     assert mean_error(net, held_out) == pytest.approx(losses.min(), rel=1e-5)
     assert mean_error(net, held_out) < 0.99 * losses.iloc[-1]
 
@@ -108,6 +109,7 @@ def test_without_patience_all_epochs_run_and_the_last_weights_stay():
     result = train(net, data, held_out, **SETTINGS | {"epochs": 60, "batch_size": 8})
     losses = result.history["validation_loss"]
     assert (len(losses), result.best_epoch, result.stopped_early) == (60, 60, False)
+    assert result.history.loc[result.history["kept"], "epoch"].tolist() == [60]
     assert losses.min() < 0.99 * losses.iloc[-1]
     assert mean_error(net, held_out) == pytest.approx(losses.iloc[-1], rel=1e-5)
 
@@ -286,5 +288,5 @@ def test_held_out_rows_of_a_denoising_network_are_clean_and_each_epoch_draws_new
 
 def test_history_of_a_variational_network_has_its_divergence():
     history = train(network("variational"), rows(), **SETTINGS).history
-    assert history.columns.tolist() == ["epoch", "train_loss", "validation_loss", "learning_rate", "kl"]
+    assert history.columns.tolist() == ["epoch", "train_loss", "validation_loss", "learning_rate", "kl", "kept"]
     assert (history["kl"] > 0).all() and not math.isnan(history["train_loss"].iloc[-1])

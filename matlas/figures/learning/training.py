@@ -25,13 +25,11 @@ def training_curves(spec: Mapping, data: StudyData) -> tuple[Figure, pd.DataFram
     """Loss on training rows and error on validation rows over the epochs, and the epoch whose weights were kept; a
     panel a network.
 
-    The table: view, representation, epoch, train_loss, validation_loss, learning_rate, kept. Kept is the first epoch
-    with the smallest validation_loss, as matlas.autoencoders.training keeps it.
+    The table: view, representation, epoch, train_loss, validation_loss, learning_rate, kept.
     """
     tables = {}
     for space, history in _of_networks(spec, data, "histories").items():
-        kept = history["epoch"] == history.loc[history["validation_loss"].idxmin(), "epoch"]
-        tables[space] = _about(space, history.assign(kept=kept))
+        tables[space] = _about(space, history)
     table = pd.concat(tables.values(), ignore_index=True)
     best = table.loc[table["kept"]].sort_values("validation_loss", kind="stable").iloc[0]
     epochs = {space: int(here["epoch"].max()) for space, here in tables.items()}
@@ -42,9 +40,9 @@ def training_curves(spec: Mapping, data: StudyData) -> tuple[Figure, pd.DataFram
     )
     notes = [
         "Mean squared error in standardised units; 1 is what the mean of each column would leave. Validation rows are "
-        "kept from training and decide which epoch's weights are kept. Training: the network's own loss as it met the "
-        "batches, with noise on its input and the price of its code where it has these, so that the two lines need not "
-        "meet.",
+        "kept from training and decide which epoch's weights are kept, unless a network is trained to the end. "
+        "Training: the network's own loss as it met the batches, with noise on its input and the price of its code "
+        "where it has these, so that the two lines need not meet.",
         held_out_from(data, [representation for _, representation in tables]),
     ]
     handles = [
