@@ -12,7 +12,7 @@ define next_steps
 	@echo '  matlas$(2) features get estm --views magpie --columns composition,zt -o magpie.csv --format csv'
 endef
 
-.PHONY: api demo reproduce test bench soak lint format lock docs clean
+.PHONY: api demo reproduce slurm test bench soak lint format lock docs clean
 
 demo: $(VENV)/installed
 	$(RUN) snakemake --cores $(CORES) --configfile config/demo.yaml
@@ -51,6 +51,8 @@ lock: $(VENV)/installed
 	mv requirements.lock.new requirements.lock
 	$(RUN) uv pip compile --universal --python-version 3.11 --no-header --no-annotate --quiet -c requirements.lock \
 	  requirements-api.in | grep -vE '^(nvidia-|cuda-|triton)' | grep -vxFf requirements.lock > requirements-api.lock
+	$(RUN) uv pip compile --universal --python-version 3.11 --no-header --no-annotate --quiet -c requirements.lock \
+	  requirements-slurm.in | grep -vE '^(nvidia-|cuda-|triton)' | grep -vxFf requirements.lock > requirements-slurm.lock
 
 $(VENV)/installed: requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info[:2] <= (3, 13) else f"matlas needs Python 3.11 to 3.13, this is {sys.version.split()[0]}: make PYTHON=python3.12 …")'
@@ -62,6 +64,10 @@ $(VENV)/installed: requirements.lock pyproject.toml
 # what asking the Materials Project needs: mp-api and what it brings, 160 MB
 api: $(VENV)/installed requirements-api.lock
 	$(VENV)/bin/python -m pip install --quiet --requirement requirements.lock --requirement requirements-api.lock
+
+# what profiles/slurm needs: SLURM's executor plugin
+slurm: $(VENV)/installed requirements-slurm.lock
+	$(VENV)/bin/python -m pip install --quiet --no-deps --requirement requirements-slurm.lock
 
 clean:
 	rm -rf results/demo logs

@@ -26,6 +26,15 @@ COST_MARK = "cost "
 FAILURE_MARK = "failed: "
 _FAILURE_LINE = re.compile(rf"^\d\d:\d\d:\d\d ERROR {FAILURE_MARK}(.*)$", re.MULTILINE)
 _COST_LINE = re.compile(r"^[\d:]+ INFO " + COST_MARK + r"(\{.*\})$", re.MULTILINE)
+# what SLURM's daemons write into the output of a job that they end
+_SLURM_LINE = re.compile(
+    r"^(?:slurmstepd|srun|slurmd)[^:\n]*: (?:error|fatal): (?!.*Exited with exit code)(.+)$", re.MULTILINE
+)
+_SLURM_ADVICE = {  # a sign in those lines: what to do
+    "memory": "allow the rule more: --set-resources RULE:mem_mb=…",
+    "TIME LIMIT": "allow the rule more minutes: --set-resources RULE:runtime=…",
+}
+_SAID_BY_JOB = "matlas: "  # begins the line by which a job that failed by itself says why
 _UNHASHED = ("code", "files")  # "files" holds times of files, which say nothing about their content
 _THREAD_VARIABLES = (
     "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS",
@@ -110,14 +119,40 @@ def read_costs(logs: Path) -> list[dict]:
 
 
 def read_failures(logs: Path, since: float) -> list[str]:
-    """One line a failed job whose log was written after `since` (seconds since the epoch): what went wrong, and the
-    path of the log. Snakemake's own messages bury it."""
+    """What to say of each failed job whose log was written after `since` (seconds since the epoch): what went wrong, or
+    the last that a killed job said, and the path of the log. Snakemake's own messages bury it."""
     failures = []
-    for path in sorted(logs.rglob("*.log")):
-        if path.stat().st_mtime >= since:
-            text = path.read_text(encoding="utf-8", errors="replace")
-            failures += [f"{found}\n  log: {path}" for found in _FAILURE_LINE.findall(text)[-1:]]
+    for path in _written_since(logs, since):
+        text = path.read_text(encoding="utf-8", errors="replace")
+        if said := _FAILURE_LINE.findall(text):
+            failures.append(f"{said[-1]}\n  log: {path}")
+        elif not _COST_LINE.search(text):
+            last = text.strip().splitlines()[-1:] or ["nothing"]
+            job = path.relative_to(logs).with_suffix("")
+            failures.append(f"{job}: cut off; the last it said: {last[0]}\n  log: {path}")
     return failures
+
+
+def read_slurm_failures(logs: Path, since: float) -> list[str]:
+    """What SLURM said of each job that it ended, and what to do; of one that ended before it could say anything, its
+    last lines. For logs (RULE/WILDCARDS/JOBID.log, below the folder of the executor plugin, which keeps those of failed
+    jobs) written after `since`; of the tries of one job the last."""
+    tries = {path.parent: path for path in sorted(_written_since(logs, since), key=lambda p: p.stat().st_mtime)}
+    failures = []
+    for folder, path in sorted(tries.items()):
+        text = path.read_text(encoding="utf-8", errors="replace")
+        said = list(dict.fromkeys(line.strip(" *") for line in _SLURM_LINE.findall(text)))
+        if not said and _SAID_BY_JOB in text:
+            continue
+        job = " ".join([*folder.relative_to(logs).parts, f"(SLURM job {path.stem})"])
+        do = next((advice for sign, advice in _SLURM_ADVICE.items() if sign in " ".join(said)), "")
+        words = "; ".join(said) or " | ".join(text.strip().splitlines()[-5:])
+        failures.append("\n  ".join([f"{job}: {words}", *([f"do: {do}"] if do else []), f"log: {path}"]))
+    return failures
+
+
+def _written_since(logs: Path, since: float) -> list[Path]:
+    return [path for path in sorted(logs.rglob("*.log")) if path.stat().st_mtime >= since]
 
 
 def _log_to(path: str) -> None:
@@ -138,7 +173,7 @@ def _reporter(job: Job) -> Callable:
         known = isinstance(error, MatlasError)
         line = str(error) if known else f"unexpected {kind.__name__}: {error}".splitlines()[0]
         log.error("%s%s: %s", FAILURE_MARK, job.rule, line)
-        print(f"\nmatlas: {job.rule}: {line}\n  log: {job.log}", file=sys.stderr)
+        print(f"\n{_SAID_BY_JOB}{job.rule}: {line}\n  log: {job.log}", file=sys.stderr)
 
     return report
 

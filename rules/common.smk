@@ -5,7 +5,7 @@ from pathlib import Path
 from matlas.crystals.files import structures_fingerprint
 from matlas.errors import ConfigError, DataError
 from matlas.images.files import folder_fingerprint
-from matlas.jobs import read_failures
+from matlas.jobs import read_failures, read_slurm_failures
 from matlas.lineage import code_of
 from schemas.config.views import NETWORK_STAGES
 from schemas.loading import load_atlas
@@ -20,14 +20,17 @@ STARTED = time.time()
 
 
 def print_failures():
-    """What the failed jobs said, once more at the end, where it is seen."""
+    """What the failed jobs said, and what SLURM said of them, once more at the end, where it is seen."""
     failures = read_failures(Path(ATLAS.settings.pathvars.logs), STARTED)
+    failures += read_slurm_failures(Path(".snakemake/slurm_logs"), STARTED)
     for failure in {f.splitlines()[0]: f for f in failures}.values():  # shards may all say the same
         print(f"\nmatlas: {failure}\n  Mend it and run the same command again.", file=sys.stderr)
 
 
 # priority of the longest jobs and of what they wait for: begun last, they would run alone at the end
 AHEAD = 10
+# that a job which computes with a network asks for; none where the settings say that it is not to use one
+GPUS = 0 if ATLAS.settings.runtime.device == "cpu" else 1
 # what follows a network view's name in the names of the views of its stages; the last stage is the view itself
 STAGES = [*(f"_stage{stage}" for stage in range(1, NETWORK_STAGES["resnet18"])), ""]
 REPRESENTATIONS = ATLAS.methods.representations

@@ -110,7 +110,7 @@ rule sweep_bottleneck:
     resources:
         mem_mb=3000,
         runtime=240,
-        gpu=1,
+        gpu=GPUS,
     params:
         test=lambda w: spec(test_of(w.study, "bottleneck")),
         encoder=lambda w: spec(REPRESENTATIONS[test_of(w.study, "bottleneck").encoder]),
@@ -147,7 +147,7 @@ rule sample_manifold:
     resources:
         mem_mb=3000,
         runtime=60,
-        gpu=1,
+        gpu=GPUS,
     params:
         test=lambda w: spec(test_of(w.study, "manifold")),
         resampled_by=lambda w: ATLAS.datasets[ATLAS.dataset_of(w.study)].resampled_by,
@@ -280,7 +280,7 @@ rule audit_embedding:
     resources:
         mem_mb=3000,
         runtime=240,
-        gpu=1,
+        gpu=GPUS,
     params:
         test=lambda w: spec(test_of(w.study, "audit")),
         encoder=lambda w: spec(REPRESENTATIONS[test_of(w.study, "audit").encoder]),
@@ -313,7 +313,7 @@ rule transfer_encoder:
     resources:
         mem_mb=3000,
         runtime=120,
-        gpu=1,
+        gpu=GPUS,
     params:
         test=lambda w: spec(test_of(w.study, "transfer")),
         encoder=lambda w: spec(REPRESENTATIONS[test_of(w.study, "transfer").encoder]),

@@ -174,7 +174,7 @@ rule embed_images:
     resources:
         mem_mb=3000,
         runtime=120,
-        gpu=1,
+        gpu=GPUS,
     params:
         spec=lambda w: spec(ATLAS.views[w.view]),
         white_level=lambda w: ATLAS.datasets[w.dataset].white_level,

@@ -62,7 +62,7 @@ rule train_autoencoder:
     resources:
         mem_mb=3000,
         runtime=120,
-        gpu=1,
+        gpu=GPUS,
     params:
         spec=lambda w: spec(REPRESENTATIONS[w.representation]),
         columns=lambda w: getattr(ATLAS.views[w.view], "columns", []),
@@ -97,7 +97,7 @@ rule encode_folds:
     resources:
         mem_mb=3000,
         runtime=240,
-        gpu=1,
+        gpu=GPUS,
     params:
         spec=lambda w: spec(REPRESENTATIONS[w.representation]),
         selected=lambda w: how_selected(w.view),

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from matlas.files import sha256_of
-from matlas.jobs import read_costs, read_failures
+from matlas.jobs import read_costs, read_failures, read_slurm_failures
 from matlas.lineage import Lineage
 from matlas.tables import table_info, write_table
 from schemas.table import Field, TableSchema
@@ -206,10 +206,41 @@ def test_only_the_last_cost_of_each_log_counts_and_talk_of_costs_does_not(tmp_pa
 def test_what_failed_jobs_said_is_found_again_in_their_logs(tmp_path):
     (tmp_path / "old.log").write_text("10:00:00 ERROR failed: clean: an old mistake.\n")
     os.utime(tmp_path / "old.log", (0, 0))
-    (tmp_path / "fine.log").write_text('10:00:00 INFO says "failed: nothing"\n')
+    (tmp_path / "fine.log").write_text('10:00:00 INFO says "failed: nothing"\n10:00:01 INFO cost {"rule": "fine"}\n')
     (tmp_path / "deep").mkdir()
     (tmp_path / "deep" / "new.log").write_text(
         "10:00:01 ERROR Traceback\n  …\n10:00:01 ERROR failed: clean: bad rows.\n"
     )
-    (found,) = read_failures(tmp_path, since=time.time() - 60)
-    assert found == f"clean: bad rows.\n  log: {tmp_path / 'deep' / 'new.log'}"
+    (tmp_path / "deep" / "ore.log").write_text("10:00:00 INFO 3 of 9 shards\n10:00:05 INFO 4 of 9 shards\n")
+    (tmp_path / "empty.log").write_text("")
+    bad, killed, silent = read_failures(tmp_path, since=time.time() - 60)
+    assert bad == f"clean: bad rows.\n  log: {tmp_path / 'deep' / 'new.log'}"
+    last = "deep/ore: cut off; the last it said: 10:00:05 INFO 4 of 9 shards"
+    assert killed == f"{last}\n  log: {tmp_path / 'deep' / 'ore.log'}"
+    assert silent.startswith("empty: cut off; the last it said: nothing\n")
+
+
+def test_what_slurm_said_of_the_jobs_that_it_ended_is_told_with_what_to_do(tmp_path):
+    folder = tmp_path / "rule_smelt" / "iron"
+    folder.mkdir(parents=True)
+    (folder / "17.log").write_text(
+        "Building DAG of jobs...\nslurmstepd: error: Exceeded job memory limit\n"
+        "slurmstepd-n1: error: *** JOB 17 ON n1 CANCELLED AT 2026-01-01T00:00:00 ***\nsrun: Job step aborted\n"
+    )
+    (folder / "18.log").write_text("srun: error: *** STEP 18.0 ON n2 CANCELLED AT 2026-01-01 DUE TO TIME LIMIT ***\n")
+    first, second = tmp_path / "rule_cast" / "bell", tmp_path / "rule_roll"
+    first.mkdir(parents=True), second.mkdir()
+    (first / "19.log").write_text(
+        "matlas: cast: bad ore.\n  log: logs/cast/bell.log\nsrun: error: n1: task 0: Exited with exit code 1\n"
+    )
+    (second / "20.log").write_text("\n".join(["Building DAG of jobs...", *"abcd", "No module named 'torch'", ""]))
+    silent, minutes = read_slurm_failures(tmp_path, since=time.time() - 60)
+    assert silent == f"rule_roll (SLURM job 20): a | b | c | d | No module named 'torch'\n  log: {second / '20.log'}"
+    (folder / "18.log").unlink()  # the second try; the last is told
+    _, memory = read_slurm_failures(tmp_path, since=time.time() - 60)
+    assert memory == (
+        "rule_smelt iron (SLURM job 17): Exceeded job memory limit; JOB 17 ON n1 CANCELLED AT 2026-01-01T00:00:00\n"
+        f"  do: allow the rule more: --set-resources RULE:mem_mb=…\n  log: {folder / '17.log'}"
+    )
+    assert "DUE TO TIME LIMIT\n  do: allow the rule more minutes: --set-resources RULE:runtime=…" in minutes
+    assert read_slurm_failures(tmp_path, since=time.time() + 60) == []

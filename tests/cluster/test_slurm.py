@@ -1,0 +1,133 @@
+"""The workflow on a real SLURM: the same tables as on this machine, GPUs for jobs that compute with networks alone, and
+a clear end for a job that fails, outgrows its memory, is cancelled or loses its node."""
+
+import re
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from matlas.tables import table_info
+from tests.cluster.conftest import ClusterProject, without_results
+from tests.cluster.slurm import NODES, Cluster
+from tests.workflow.conftest import SMALL_IMAGES, fresh_crystals
+
+pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("cluster")]
+
+MINUTES = 60
+
+
+def tables(results: Path) -> dict[str, str]:
+    """Content hash of each table."""
+    return {p.relative_to(results).as_posix(): table_info(p).content_hash for p in sorted(results.rglob("*.parquet"))}
+
+
+def gpu_rules(repository: Path) -> set[str]:
+    """Rules that carry a GPU, as they are written."""
+    text = "".join(p.read_text(encoding="utf-8") for p in (repository / "rules").glob("*.smk"))
+    return {found[1] for found in re.finditer(r"^rule (\w+):\n((?:(?!^rule).*\n)*)", text, re.M) if "gpu=" in found[2]}
+
+
+@pytest.fixture(scope="session")
+def finished(repository, tmp_path_factory, cluster, plugins):
+    """Every study of the demo on smaller samples, run through the profile; and the jobs as SLURM had them."""
+    folder = tmp_path_factory.mktemp("demo") / "project"
+    project = ClusterProject(fresh_crystals(repository, folder).folder, plugins)
+    with project.configuration("small") as settings:
+        settings["sample_sources"] |= SMALL_IMAGES["sample_sources"]
+        settings |= {"studies": None, "skip_sources": SMALL_IMAGES["skip_sources"]}
+        settings["runtime"]["repetitions"] = 2
+    before = {job["JobId"] for job in cluster.jobs()}
+    run = project.snakemake(timeout=20 * MINUTES)
+    assert run.returncode == 0, run.stdout[-5000:] + run.stderr[-5000:]
+    return project, [job for job in cluster.jobs() if job["JobId"] not in before]
+
+
+def test_the_demo_gives_the_same_tables_as_on_one_machine(finished, tmp_path):
+    project, _ = finished
+    local = without_results(project, tmp_path / "local")
+    run = local.snakemake(timeout=20 * MINUTES)
+    assert run.returncode == 0, run.stdout[-5000:] + run.stderr[-5000:]
+    there, here = tables(project.results), tables(local.results)
+    assert len(here) > 200
+    assert there == here
+
+
+def test_jobs_that_compute_with_networks_ask_for_a_gpu_and_no_others_do(finished, repository):
+    _, jobs = finished
+    asked = {job["Comment"].removeprefix("rule_").split("_wildcards_")[0]: set() for job in jobs}
+    for job in jobs:
+        rule = job["Comment"].removeprefix("rule_").split("_wildcards_")[0]
+        asked[rule].add("gpu:1" in job.get("TresPerJob", ""))
+    tagged = gpu_rules(repository)
+    assert {"train_autoencoder", "encode_folds", "embed_images"} <= tagged
+    assert {rule for rule, found in asked.items() if found == {True}} == tagged
+    assert all(found == {False} for rule, found in asked.items() if rule not in tagged)
+    assert {job["JobState"] for job in jobs} == {"COMPLETED"}
+
+
+def test_a_job_that_fails_says_why_and_the_run_goes_on_once_it_is_mended(project):
+    right = (project.folder / "config" / "methods.yaml").read_text()
+    with project.configuration("methods") as methods:
+        methods["representations"]["pca10"]["n_components"] = 5000
+    run = project.snakemake()
+    assert run.returncode != 0
+    said = run.stderr[run.stderr.rindex("matlas: ") :]
+    assert "project_view" in said and "n_components" in said and "run the same command again" in said
+    (project.folder / "config" / "methods.yaml").write_text(right)
+    made = {p: p.stat().st_mtime_ns for p in (project.results / "features").rglob("*.parquet")}
+    assert made
+    assert project.snakemake().returncode == 0
+    assert {p: p.stat().st_mtime_ns for p in made} == made
+
+
+def test_a_job_that_outgrows_its_memory_is_named_with_what_to_raise(project):
+    run = project.snakemake("--set-resources", "figures_estm_families:mem_mb=230", "--retries", "0")
+    assert run.returncode != 0
+    said = run.stderr[run.stderr.rindex("matlas: ") :]
+    assert "figures_estm_families" in said and "memory" in said and "mem_mb" in said
+    assert not list((project.results / "figures").rglob("*.svg"))
+    assert project.snakemake().returncode == 0
+
+
+def awaited(cluster: Cluster, rule: str, process: subprocess.Popen) -> dict:
+    """The running job of a rule."""
+    while process.poll() is None:
+        for job in cluster.jobs():
+            if job["JobState"] == "RUNNING" and rule in job["Comment"]:
+                return job
+        time.sleep(0.3)
+    raise AssertionError(f"no job of {rule} ran: {process.communicate()}")
+
+
+def start(project: ClusterProject, *arguments: str) -> subprocess.Popen:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(project.command(*arguments), cwd=project.folder, env=project.environment(), **pipes)
+
+
+def test_a_cancelled_job_is_named_and_the_run_goes_on(project, cluster):
+    process = start(project, "--retries", "0")
+    job = awaited(cluster, "clusterings", process)
+    subprocess.run(["scancel", job["JobId"]], check=True)
+    _, said = process.communicate(timeout=5 * MINUTES)
+    assert process.returncode != 0
+    said = said[said.rindex("matlas: ") :]
+    assert "CANCELLED" in said and job["JobId"] in said
+    assert project.snakemake().returncode == 0
+
+
+def test_a_job_whose_node_dies_is_done_on_another(project, cluster):
+    process = start(project)
+    job = awaited(cluster, "clusterings", process)
+    dead = job["NodeList"]
+    try:
+        cluster.kill(dead)
+        out, said = process.communicate(timeout=8 * MINUTES)
+    finally:
+        cluster.start(dead)
+    assert process.returncode == 0, out + said
+    assert "NODE_FAIL" in said
+    again = [j for j in cluster.jobs() if j["Comment"] == job["Comment"] and int(j["JobId"]) > int(job["JobId"])]
+    assert [j["NodeList"] for j in again if j["JobState"] == "COMPLETED"] == [n for n in NODES if n != dead]
+    cluster.await_nodes(dict.fromkeys(NODES, "idle"))
