@@ -51,11 +51,19 @@ def plugins(repository, tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def begun(repository, tmp_path_factory) -> Project:
+    """The study of ESTM on a small sample, done on this machine as far as its features."""
+    project = fresh_project(repository, tmp_path_factory.mktemp("begun") / "project", SMALL)
+    run = project.snakemake("--until", "featurize_compositions")
+    assert run.returncode == 0, run.stdout + run.stderr
+    return project
+
+
 @pytest.fixture
-def project(repository, tmp_path, cluster, plugins) -> ClusterProject:
-    """The study of ESTM on a small sample, nothing done yet."""
-    made = fresh_project(repository, tmp_path / "project", SMALL)
-    return ClusterProject(made.folder, plugins)
+def project(begun, tmp_path, cluster, plugins) -> ClusterProject:
+    """A copy of it, which goes on on the cluster."""
+    return ClusterProject(begun.copy_to(tmp_path / "project").folder, plugins)
 
 
 def without_results(project: Project, folder: Path) -> Project:

@@ -68,20 +68,23 @@ class Cluster:
         self.processes[name] = subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True)
 
     def kill(self, name: str) -> None:
-        """Kill a daemon as a power cut would: jobs of a node with it."""
+        """Kill a daemon as a power cut would: with a node go its jobs, and those who would report their end first."""
+        jobs = self.running(name)
         process = self.processes.pop(name)
-        for job in self.running(name):
-            for pid in _pids(f"SLURM_JOB_ID={job}"):
-                _kill(pid)
         process.kill()
         process.wait()
+        for job in jobs:
+            for pid in (*_pids("cmdline", f"slurmstepd: [{job}."), *_pids("environ", f"SLURM_JOB_ID={job}")):
+                _kill(pid)
 
     def running(self, node: str) -> list[str]:
         return _out("squeue", "--noheader", "--states=RUNNING", f"--nodelist={node}", "--format=%A").split()
 
     def jobs(self) -> list[dict[str, str]]:
         """What each job asked for and became, as the controller has it (scontrol show job)."""
-        lines = _out("scontrol", "show", "job", "--oneliner").splitlines()
+        lines = [
+            line for line in _out("scontrol", "show", "job", "--oneliner").splitlines() if line.startswith("JobId")
+        ]
         return [dict(part.partition("=")[::2] for part in line.split(" ") if "=" in part) for line in lines]
 
     def await_nodes(self, states: Mapping[str, str], seconds: float = 60) -> None:
@@ -168,12 +171,12 @@ def _out(*command: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
 
 
-def _pids(variable: str) -> list[int]:
-    """Processes that were started with `variable` in their environment."""
+def _pids(file: str, start: str) -> list[int]:
+    """Processes with an argument (cmdline) or variable (environ) that starts so."""
     found = []
-    for path in Path("/proc").glob("[0-9]*/environ"):
+    for path in Path("/proc").glob(f"[0-9]*/{file}"):
         try:
-            if variable.encode() in path.read_bytes().split(b"\0"):
+            if any(part.startswith(start.encode()) for part in path.read_bytes().split(b"\0")):
                 found.append(int(path.parent.name))
         except OSError:
             continue  # it has ended

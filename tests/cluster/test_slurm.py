@@ -4,6 +4,8 @@ a clear end for a job that fails, outgrows its memory, is cancelled or loses its
 import re
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,9 @@ from tests.workflow.conftest import SMALL_IMAGES, fresh_crystals
 pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("cluster")]
 
 MINUTES = 60
+FEATURES = "results/features/estm/magpie.parquet"
+SPACE = "results/representations/estm/magpie_temperature/pca10.parquet"
+CLUSTERS = "results/clusters/estm/magpie_temperature/pca10/gmm.parquet"
 
 
 def tables(results: Path) -> dict[str, str]:
@@ -71,63 +76,75 @@ def test_a_job_that_fails_says_why_and_the_run_goes_on_once_it_is_mended(project
     right = (project.folder / "config" / "methods.yaml").read_text()
     with project.configuration("methods") as methods:
         methods["representations"]["pca10"]["n_components"] = 5000
-    run = project.snakemake()
+    run = project.snakemake(SPACE, "--retries", "0")
+    said = last_words(run.stderr)
     assert run.returncode != 0
-    said = run.stderr[run.stderr.rindex("matlas: ") :]
-    assert "project_view" in said and "n_components" in said and "run the same command again" in said
+    assert "project_view: the number of components does not fit the features" in said and "found 5000" in said
+    assert "run the same command again" in said and "SLURM" not in said
     (project.folder / "config" / "methods.yaml").write_text(right)
-    made = {p: p.stat().st_mtime_ns for p in (project.results / "features").rglob("*.parquet")}
-    assert made
-    assert project.snakemake().returncode == 0
-    assert {p: p.stat().st_mtime_ns for p in made} == made
+    assert project.snakemake(SPACE, "--retries", "0").returncode == 0
+    assert (project.folder / SPACE).is_file()
 
 
 def test_a_job_that_outgrows_its_memory_is_named_with_what_to_raise(project):
-    run = project.snakemake("--set-resources", "figures_estm_families:mem_mb=230", "--retries", "0")
+    run = project.snakemake(SPACE, "--set-resources", "project_view:mem_mb=250", "--retries", "0")
+    said = last_words(run.stderr)
     assert run.returncode != 0
-    said = run.stderr[run.stderr.rindex("matlas: ") :]
-    assert "figures_estm_families" in said and "memory" in said and "mem_mb" in said
-    assert not list((project.results / "figures").rglob("*.svg"))
-    assert project.snakemake().returncode == 0
-
-
-def awaited(cluster: Cluster, rule: str, process: subprocess.Popen) -> dict:
-    """The running job of a rule."""
-    while process.poll() is None:
-        for job in cluster.jobs():
-            if job["JobState"] == "RUNNING" and rule in job["Comment"]:
-                return job
-        time.sleep(0.3)
-    raise AssertionError(f"no job of {rule} ran: {process.communicate()}")
-
-
-def start(project: ClusterProject, *arguments: str) -> subprocess.Popen:
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(project.command(*arguments), cwd=project.folder, env=project.environment(), **pipes)
+    assert "project_view" in said and "memory" in said and "--set-resources RULE:mem_mb=" in said
+    assert not (project.folder / SPACE).exists()
+    assert project.snakemake(SPACE, "--retries", "0").returncode == 0
 
 
 def test_a_cancelled_job_is_named_and_the_run_goes_on(project, cluster):
-    process = start(project, "--retries", "0")
-    job = awaited(cluster, "clusterings", process)
-    subprocess.run(["scancel", job["JobId"]], check=True)
-    _, said = process.communicate(timeout=5 * MINUTES)
+    with running(project, CLUSTERS, "--retries", "0") as process:
+        job = awaited(cluster, "cluster_representation", process)
+        subprocess.run(["scancel", job["JobId"]], check=True)
+        _, said = process.communicate(timeout=5 * MINUTES)
+    said = last_words(said)
     assert process.returncode != 0
-    said = said[said.rindex("matlas: ") :]
-    assert "CANCELLED" in said and job["JobId"] in said
-    assert project.snakemake().returncode == 0
+    assert "cluster_representation" in said and "CANCELLED" in said and f"SLURM job {job['JobId']}" in said
+    assert project.snakemake(CLUSTERS, "--retries", "0").returncode == 0
 
 
 def test_a_job_whose_node_dies_is_done_on_another(project, cluster):
-    process = start(project)
-    job = awaited(cluster, "clusterings", process)
-    dead = job["NodeList"]
-    try:
-        cluster.kill(dead)
-        out, said = process.communicate(timeout=8 * MINUTES)
-    finally:
-        cluster.start(dead)
+    (project.folder / FEATURES).unlink()
+    with running(project, FEATURES) as process:
+        job = awaited(cluster, "featurize_compositions", process)
+        dead = job["NodeList"]
+        try:
+            cluster.kill(dead)
+            out, said = process.communicate(timeout=8 * MINUTES)
+        finally:
+            cluster.start(dead)
     assert process.returncode == 0, out + said
     assert "NODE_FAIL" in said
     again = [j for j in cluster.jobs() if j["Comment"] == job["Comment"] and int(j["JobId"]) > int(job["JobId"])]
     assert [j["NodeList"] for j in again if j["JobState"] == "COMPLETED"] == [n for n in NODES if n != dead]
     cluster.await_nodes(dict.fromkeys(NODES, "idle"))
+
+
+def last_words(said: str) -> str:
+    """What stands below Snakemake's own messages."""
+    return said[said.index("\nmatlas: ") :]
+
+
+@contextmanager
+def running(project: ClusterProject, *arguments: str) -> Iterator[subprocess.Popen]:
+    """Snakemake, while a test does something to the cluster."""
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen(project.command(*arguments), cwd=project.folder, env=project.environment(), **pipes)
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+
+
+def awaited(cluster: Cluster, name: str, process: subprocess.Popen) -> dict:
+    """The running job whose comment holds a name."""
+    while process.poll() is None:
+        for job in cluster.jobs():
+            if job["JobState"] == "RUNNING" and name in job["Comment"]:
+                return job
+        time.sleep(0.3)
+    raise AssertionError(f"no job of {name} ran: {process.communicate()}")
