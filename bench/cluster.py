@@ -16,7 +16,7 @@ from sklearn.datasets import make_blobs
 from sklearn.metrics import silhouette_score
 from threadpoolctl import threadpool_limits
 
-from bench.paired import compare
+from bench.measure import compare
 from matlas.cluster.sweep import Sweep, sweep
 from matlas.represent import pca
 
@@ -24,19 +24,17 @@ K = tuple(range(2, 13))
 N_INIT = 10
 THREADS = 2
 REPEATS = 7
-TARGET = 5
 
 
 def run() -> list[dict]:
-    """One row, as `bench.paired.compare` gives it."""
+    """Rows of the comparison, as `bench.measure.compare` gives it."""
     name, scores = _scores()
     with threadpool_limits(THREADS):
-        return [
-            compare(
-                f"k-means sweep K={K[0]}..{K[-1]} on {name}, {scores.shape[0]} x {scores.shape[1]}",
-                partial(_ours, scores), partial(_peer, scores), _agree, target=TARGET, repeats=REPEATS,
-            )
-        ]  # fmt: skip
+        return compare(
+            "kmeans_sweep", f"k-means for K = {K[0]} to {K[-1]} on {name}, {scores.shape[0]:,} x {scores.shape[1]}: "
+            "beside a loop over scikit-learn",
+            partial(_ours, scores), partial(_peer, scores), _agree, repeats=REPEATS,
+        )  # fmt: skip
 
 
 def _ours(scores: np.ndarray) -> Sweep:

@@ -14,7 +14,7 @@ import pandas as pd
 from matminer.featurizers.composition import ElementProperty
 from pymatgen.core import Composition
 
-from bench.paired import compare
+from bench.measure import compare
 from matlas.composition import SYMBOLS
 from matlas.features.composition import feature_batches
 from matlas.features.elements import load_element_table
@@ -23,7 +23,7 @@ SPEC = {"kind": "composition", "features": "element_statistics", "table": "magpi
 
 
 def run(repeats: int = 5) -> list[dict]:
-    """One row a comparison, as `bench.paired.compare` gives it."""
+    """Rows of both comparisons, as `bench.measure.compare` gives it."""
     formulas, origin = _formulas()
     distinct = list(dict.fromkeys(formulas))
     table = load_element_table("magpie")
@@ -44,13 +44,14 @@ def run(repeats: int = 5) -> list[dict]:
         values = [preset.featurize(Composition(f)) for f in distinct]
         return pd.DataFrame(values, columns=preset.feature_labels())
 
-    by_row = f"magpie, {len(formulas):,} rows ({origin}): featurize_dataframe, {preset.n_jobs} jobs (its default)"
-    one_process = f"magpie, {len(distinct):,} distinct ({origin}): one process"
+    by_row = f"Magpie statistics, {len(formulas):,} rows ({origin}): beside matminer's featurize_dataframe, "
+    by_row += f"{preset.n_jobs} jobs (its default)"
+    one_process = f"Magpie statistics, {len(distinct):,} distinct ({origin}): beside matminer, one process"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return [
-            compare(by_row, ours_by_row, matminer_by_row, _agree, target=300, repeats=repeats),
-            compare(one_process, ours_distinct, matminer_distinct, _agree, target=50, repeats=repeats),
+            *compare("composition_by_row", by_row, ours_by_row, matminer_by_row, _agree, repeats=repeats),
+            *compare("composition_distinct", one_process, ours_distinct, matminer_distinct, _agree, repeats=repeats),
         ]
 
 

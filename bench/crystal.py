@@ -23,7 +23,7 @@ from matminer.featurizers.structure import (
 )
 from pymatgen.core import Lattice, Structure
 
-from bench.paired import compare
+from bench.measure import compare
 from matlas.crystals.structure import Crystal
 from matlas.features.crystal import crystal_features
 from matlas.features.elements import load_element_table
@@ -33,7 +33,7 @@ _RDF = slice(3, 23)  # columns; matminer's are times the number of sites
 
 
 def run(repeats: int = 3) -> list[dict]:
-    """One row a comparison, as `bench.paired.compare` gives it."""
+    """Rows of the comparison, as `bench.measure.compare` gives it."""
     structures, origin = _structures()
     table = load_element_table("magpie")
     crystals = [
@@ -59,10 +59,10 @@ def run(repeats: int = 3) -> list[dict]:
         np.testing.assert_allclose(found[:, : expected.shape[1]], expected, rtol=1e-7, atol=1e-7)
 
     sites = np.mean([len(s) for s in structures])
-    name = f"{len(structures)} crystals of {sites:.1f} sites ({origin}): one process"
+    title = f"Geometry of {len(structures)} crystals of {sites:.1f} sites ({origin}): beside matminer, one process"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return [compare(name, ours, matminer, agree, target=20, repeats=repeats)]
+        return compare("crystal_geometry", title, ours, matminer, agree, repeats=repeats)
 
 
 def _structures() -> tuple[list[Structure], str]:

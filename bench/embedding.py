@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from bench.paired import compare
+from bench.measure import compare
 from matlas.device import choose_device, device_title
 from matlas.images.read import read_image
 from matlas.networks.embed import embed, prepare
@@ -25,7 +25,7 @@ IMAGES, BATCH = 192, 32
 
 
 def run(repeats: int = 5) -> list[dict]:
-    """One row a comparison, as `bench.paired.compare` gives it."""
+    """Rows of the comparison, as `bench.measure.compare` gives it."""
     device = choose_device("auto")
     torch.manual_seed(0)
     network = ResNet18()
@@ -43,8 +43,10 @@ def run(repeats: int = 5) -> list[dict]:
             batches = [network.pooled_stages(batch.to(device)) for batch in ready]
             return [torch.cat(stage).double().cpu().numpy() for stage in zip(*batches, strict=True)]
 
-        name = f"{IMAGES} JPEG files of {SIZE} x {SIZE} on {device_title(device)}: bare forward pass"
-        return [compare(name, from_files, forward_only, _agree, target=0.9, repeats=repeats)]
+        title = (
+            f"ResNet18 on {IMAGES} JPEG files of {SIZE} x {SIZE}, {device_title(device)}: beside the bare forward pass"
+        )
+        return compare("embedding", title, from_files, forward_only, _agree, repeats=repeats)
 
 
 def _load(path: Path) -> np.ndarray:

@@ -13,27 +13,22 @@ import math
 import warnings
 
 import numpy as np
+import pytorch_lightning as pl
 import torch
 from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 
-from bench.paired import compare
+from bench.measure import compare, measured
 from matlas.autoencoders.networks import PlainNetwork, build_network
 from matlas.autoencoders.training import epoch_order, train
 from matlas.device import choose_device, device_title
 
-try:
-    import pytorch_lightning as pl
-except ImportError:
-    pl = None
-
 ROWS, WIDTH, LAYERS = 20_000, 100, (32, 10)
 EPOCHS, BATCH, RATE = 10, 256, 1e-3
-LOOP_TARGET, LIGHTNING_TARGET = 0.9, 3
 
 
 def run(repeats: int = 5) -> list[dict]:
-    """One row a comparison, as `bench.paired.compare` gives it, with the samples a second of ours."""
+    """Rows of both comparisons, as `bench.measure.compare` gives them, with the samples a second of ours."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # steps this small only wait for a second thread, on both sides
     try:
@@ -59,16 +54,13 @@ def _compared(repeats: int) -> list[dict]:
     def ours() -> PlainNetwork:
         return _ours(rows)
 
-    name = f"training, {where}: loop by hand"
-    found = [compare(name, ours, lambda: _loop(rows), agree, target=LOOP_TARGET, repeats=repeats)]
-    name = f"training, {where}: Lightning"
-    if pl is None:
-        found.append({"name": f"{name} (not installed: not measured)", "target": LIGHTNING_TARGET, "met": False})
-    else:
-        found.append(
-            compare(name, ours, lambda: _lightning(rows), agree_roughly, target=LIGHTNING_TARGET, repeats=repeats)
-        )
-    return [row | {"ours_samples_per_s": EPOCHS * ROWS / row["ours_s"] if "ours_s" in row else None} for row in found]
+    title = f"Training, {where}: beside a loop by hand"
+    found = compare("training_by_hand", title, ours, lambda: _loop(rows), agree, repeats=repeats)
+    (seconds,) = (r for r in found if r["metric"] == "ours")
+    fastest_last = [EPOCHS * ROWS / seconds[name] for name in ("high", "value", "low")]
+    found.append(measured("training_by_hand", title, "samples", fastest_last, "1/s"))
+    title = f"Training, {where}: beside PyTorch Lightning"
+    return found + compare("training_lightning", title, ours, lambda: _lightning(rows), agree_roughly, repeats=repeats)
 
 
 def _network(device: torch.device) -> PlainNetwork:

@@ -49,6 +49,12 @@ def check_dataset(name: str, dataset: Dataset, sources: Mapping[str, Source], wh
             raise ConfigError(f"column {column!r} is defined twice", where=where, do="choose another name")
     for column, definition in columns.items():
         said = definition if isinstance(definition, Column) else Column(source=definition)
+        if column in FIELDS and said.unit not in (None, FIELDS[column].unit):
+            raise ConfigError(
+                f"column {column!r} has another unit than the data dictionary gives it", where=f"{where}: columns",
+                expected=repr(FIELDS[column].unit), found=repr(said.unit),
+                do="convert it with `scale` and `offset`, or choose another name and describe it",
+            )  # fmt: skip
         described = said.description is not None and (said.unit is not None or said.dtype == "string")
         if column not in FIELDS and not described:
             raise ConfigError(

@@ -110,6 +110,13 @@ def _probing(probing: Probing, study: Study, where: str, fields: Mapping[str, Fi
             )
         for space in spaces:
             _space(space, study, methods, f"{where}: inputs: {name}")
+    for name, target in probing.targets.items():
+        field = fields.get(target.sql.strip())  # of a bare column the unit is known
+        if field is not None and field.dtype == "float64" and target.unit != field.unit:
+            raise ConfigError(
+                f"target {name} has another unit than its column", where=f"{where}: targets: {name}: unit",
+                expected=repr(field.unit), found=repr(target.unit), do="convert in `sql`, or give the column's unit",
+            )  # fmt: skip
     for trial in probing.trials:
         _split(trial.split, methods, fields, f"{where}: trials: split")
         if [t.split for t in probing.trials].count(trial.split) > 1:

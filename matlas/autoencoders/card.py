@@ -17,7 +17,7 @@ from matlas.autoencoders.estimator import Autoencoder
 from matlas.autoencoders.networks import build_network
 from matlas.autoencoders.ranges import TrainingRanges
 from matlas.device import choose_device
-from matlas.errors import ConfigError, DataError
+from matlas.errors import ConfigError, DataError, nearest
 from matlas.files import atomic_path, sha256_of, write_text
 from matlas.lineage import versions
 
@@ -148,7 +148,11 @@ def _widths(estimator: Autoencoder) -> list[int]:
 
 def _read_card(path: Path) -> dict:
     if not path.is_file():
-        raise DataError("model card is missing", where=path, do="train the model again")
+        models = sorted(p.parent.as_posix() for p in path.parent.parent.glob(f"*/{path.name}"))
+        raise DataError(
+            "there is no model", where=path.parent, expected=nearest(path.parent.as_posix(), models),
+            do="name a folder that holds one (results/models/DATASET/VIEW/NAME), or train it",
+        )  # fmt: skip
     try:
         card = json.loads(path.read_bytes())
     except ValueError as error:

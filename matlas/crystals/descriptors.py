@@ -7,6 +7,7 @@ import numpy as np
 from matlas.crystals.order import face_shares, shell_shares
 from matlas.crystals.voronoi import Tessellation
 
+ROUNDING = 1e-12  # of values among sites, in parts of the largest: they are equal but for rounding
 EDGE_TOLERANCE = 1e-6  # Å; a distance this little below the edge of a bin is on it but for rounding
 
 
@@ -38,7 +39,8 @@ def bond_length_variation(t: Tessellation) -> np.ndarray:
     """(n,) mean absolute deviation of the distances of each site to its neighbours over their mean, both weighted by
     the area of the face: the `neighbor distance variation` of matminer's StructuralHeterogeneity."""
     mean = bond_lengths(t)
-    return _area_mean(t, np.abs(t.distance - mean[t.site])) / mean
+    variation = _area_mean(t, np.abs(t.distance - mean[t.site])) / mean
+    return np.where(variation > ROUNDING, variation, 0.0)
 
 
 def effective_coordination(t: Tessellation) -> np.ndarray:
@@ -70,7 +72,13 @@ def packing_efficiency(t: Tessellation) -> float:
 
 def mean_deviation(values: np.ndarray) -> np.ndarray:
     """Mean absolute deviation from the mean, along the first axis."""
-    return np.abs(values - values.mean(axis=0)).mean(axis=0)
+    return beyond_rounding(np.abs(values - values.mean(axis=0)).mean(axis=0), values)
+
+
+def beyond_rounding(spread: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """`spread` of `values` (along the first axis), 0 where it is rounding only: a standardised column would show noise
+    among equal sites at full size."""
+    return np.where(spread > ROUNDING * np.abs(values).max(axis=0), spread, 0.0)
 
 
 def _area_mean(t: Tessellation, values: np.ndarray) -> np.ndarray:

@@ -21,6 +21,7 @@ from scipy.spatial import QhullError
 from matlas.composition import SYMBOLS
 from matlas.crystals.descriptors import (
     EDGE_TOLERANCE,
+    beyond_rounding,
     bond_length_variation,
     bond_lengths,
     effective_coordination,
@@ -112,7 +113,7 @@ def crystal_features(crystal: Crystal, table: ElementTable, *, cutoff: float, bi
             [packing_efficiency(t)],
             _over_sites(effective_coordination(t)),
             _over_sites(local_differences(t, crystal.z, table.values)),
-            *([v.mean(), v.min(), v.max(), v.std()] for v in (nearest, lengths)),
+            *([v.mean(), v.min(), v.max(), beyond_rounding(v.std(), v)] for v in (nearest, lengths)),
         ]
     )
 
@@ -185,7 +186,9 @@ def _density(crystal: Crystal, table: ElementTable) -> list[float]:
 def _over_sites(values: np.ndarray) -> np.ndarray:
     """The statistics _OVER_SITES of values (n,) or (n, p), those of each column together."""
     low, high = values.min(axis=0), values.max(axis=0)
-    return np.stack([low, high, high - low, values.mean(axis=0), mean_deviation(values)], axis=-1).ravel()
+    return np.stack(
+        [low, high, beyond_rounding(high - low, values), values.mean(axis=0), mean_deviation(values)], axis=-1
+    ).ravel()
 
 
 def _edges(cutoff: float, bin_size: float) -> np.ndarray:

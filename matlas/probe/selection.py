@@ -47,8 +47,8 @@ class DescriptorSelector(TransformerMixin, BaseEstimator):
         correlation = _correlation(X[:, varying])
         kept, twins = _without_duplicates(correlation, self.max_correlation)
         if len(kept) < self.n_features:
-            raise _too_few("columns that are neither constant nor duplicates", self.n_features, len(kept))
-        chosen, explained = _pivots(correlation, kept, self.n_features)
+            raise _too_few("columns that are neither constant nor duplicates", self.n_features, len(kept), len(X))
+        chosen, explained = _pivots(correlation, kept, self.n_features, len(X))
         self.support_, self.explained_ = varying[chosen], explained
         self._twins = {int(varying[i]): (int(varying[j]), rho) for i, (j, rho) in twins.items()}
         self._varying = set(varying.tolist())
@@ -118,8 +118,9 @@ def _without_duplicates(correlation: np.ndarray, limit: float) -> tuple[np.ndarr
     return np.array(kept, dtype=np.int64), twins
 
 
-def _pivots(correlation: np.ndarray, candidates: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """The first `count` pivots among the candidates, and the cumulative share of the trace that they explain."""
+def _pivots(correlation: np.ndarray, candidates: np.ndarray, count: int, rows: int) -> tuple[np.ndarray, np.ndarray]:
+    """The first `count` pivots among the candidates, and the cumulative share of the trace that they explain; rows :
+    what the correlation is of, for the message when there are fewer."""
     p = len(correlation)
     left = np.ones(p)  # squared length of each column outside the span
     factor = np.zeros((p, count))
@@ -127,7 +128,7 @@ def _pivots(correlation: np.ndarray, candidates: np.ndarray, count: int) -> tupl
     for step in range(count):
         lengths = left[candidates]
         if lengths.max() < _SPANNED:
-            raise _too_few("linearly independent columns", count, step)
+            raise _too_few("linearly independent columns", count, step, rows)
         pivot = int(candidates[np.flatnonzero(lengths >= lengths.max() * (1 - _TIE))[0]])
         column = (correlation[:, pivot] - factor[:, :step] @ factor[pivot, :step]) / np.sqrt(left[pivot])
         factor[:, step] = column
@@ -138,8 +139,8 @@ def _pivots(correlation: np.ndarray, candidates: np.ndarray, count: int) -> tupl
     return np.array(chosen, dtype=np.int64), np.array(explained)
 
 
-def _too_few(what: str, expected: int, found: int) -> DataError:
+def _too_few(what: str, expected: int, found: int, rows: int) -> DataError:
     return DataError(
-        f"too few {what} to select from", expected=f"{expected} or more", found=found,
-        do=f"ask for at most {found} features",
+        f"too few {what} to select from", expected=f"{expected} or more", found=f"{found}, of {rows} training rows",
+        do=f"ask for at most {found} features (n_features of the view), or bring more rows",
     )  # fmt: skip

@@ -50,7 +50,7 @@ def fold_parts(spec: Mapping, entities: pd.DataFrame) -> pd.DataFrame:
         _check_filled(part, fold)
         tables.append(pd.DataFrame({entities.index.name: entities.index, "fold": fold, "part": part}))
     parts = pd.concat(tables, ignore_index=True)
-    if by is not None:
+    if by is not None and not options.get("ordinary"):  # those are drawn singly
         check_disjoint(parts, entities[by])
     return parts
 
@@ -187,13 +187,14 @@ def extremes(
     random_state: int = 0,
 ) -> dict[str, np.ndarray]:
     """One fold, "highest 5 %" or "lowest 5 %": tested on that share of the numbers, equal ones never parted, and on a
-    share `ordinary` of the others, equal numbers together, among which the extremes are to be found (Kauwe et al.
-    2020, doi:10.1016/j.commatsci.2019.109498). Validation rows are drawn singly, not by their values."""
+    share `ordinary` of the others, among which the extremes are to be found (Kauwe et al. 2020,
+    doi:10.1016/j.commatsci.2019.109498). Those and validation rows are drawn singly: drawn by their values, a value
+    that many rows share (a band gap of 0) would be tested or trained on as a whole."""
     high = {"high": True, "low": False}[end]
     outward = _numbers(values) if high else -_numbers(values)
     tested = outward >= np.sort(outward)[::-1][max(1, round(share * len(values))) - 1]
     if ordinary:
-        tested |= draw.share(~tested, ordinary, random_state, codes=draw.groups)
+        tested |= draw.share(~tested, ordinary, random_state, codes=draw.singles)
     name = f"{'highest' if high else 'lowest'} {100 * share:g} %"
     return {name: draw.parts(tested, validation, random_state, codes=draw.singles)}
 

@@ -85,6 +85,7 @@ def render(
         "versions": package_versions(root, inventory),
         "sources": source_entries(sources, datasets, studies, skipped, left_out, simulated, weights),
         "queries": example_queries(store, studies, made, inventory),
+        "bench": (Path(output).parent / "bench.html").is_file(),
     }
     write_text(output, _environment().get_template("report.html").render(page))
 

@@ -101,6 +101,7 @@ class Cluster:
 @contextmanager
 def slurm(folder: Path) -> Iterator[Cluster]:
     """A cluster whose files are below `folder`. Raises NoSlurm where there can be none."""
+    os.environ["PATH"] += f"{os.pathsep}/usr/sbin"  # daemons, which the path of a user may leave out
     _install()
     if (ETC / "slurm.conf").exists():
         raise NoSlurm(f"this machine has a SLURM of its own: {ETC} holds its configuration")

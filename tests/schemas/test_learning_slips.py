@@ -21,6 +21,8 @@ CRYSTALS = [
      "unknown key 'crystals.tables.elastic.column'", "'columns' (nearest)"),
     (DATASETS, "bulk_modulus: k_vrh", "bulk_modulos: k_vrh", "column 'bulk_modulos' is not in the data dictionary",
      "crystals: columns)", "such as 'bulk_modulus'"),
+    (DATASETS, "bulk_modulus: k_vrh", "bulk_modulus: {source: k_vrh, unit: kbar}",
+     "column 'bulk_modulus' has another unit than the data dictionary", ": columns)", "'GPa'", "'kbar'", "scale"),
     (DATASETS, "bulk_modulus: k_vrh", "n_sites: k_vrh", "column 'n_sites' is defined twice", ": crystals)"),
     (DATASETS, "release: \"2025\"", "derived: {in_bands: year / 2}", "column 'in_bands' is defined twice",
      ": crystals)"),
@@ -33,6 +35,8 @@ CRYSTALS = [
     (OWN_CRYSTALS, QUERY, f"{QUERY}\n  formula: f", "unknown key 'dataset.formula'"),
 ]  # fmt: skip
 SEEN = [
+    (LEARNED, "gap: {sql: band_gap, unit: eV}", "gap: {sql: band_gap, unit: J}",
+     "target gap has another unit than its column", "targets: gap: unit", "'eV'", "'J'", "Convert in `sql`"),
     (VIEWS, "features: geometry, ", "", "'geometry.features' is missing"),
     (VIEWS, "cutoff: 6", "cutof: 6", "unknown key 'geometry.cutof'", "'cutoff' (nearest)"),
     (VIEWS, "cutoff: 6", "cutoff: 0", "'geometry.cutoff'", "greater than 0"),

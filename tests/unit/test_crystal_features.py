@@ -16,7 +16,7 @@ from matminer.featurizers.structure import (
     SiteStatsFingerprint,
     StructuralHeterogeneity,
 )
-from pymatgen.core import Lattice, Structure
+from pymatgen.core import Lattice, Structure, SymmOp
 
 from matlas.crystals import symmetry
 from matlas.crystals.structure import Crystal, Crystals
@@ -245,6 +245,17 @@ def test_features_of_tessellations_do_not_jump_when_corners_split(table):
         s = PROTOTYPES[name]
         shaken = Structure(s.lattice, s.species, s.frac_coords + rng.normal(scale=1e-6, size=(len(s), 3)))
         np.testing.assert_allclose(features(shaken, table), features(s, table), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", PROTOTYPES)
+def test_the_spread_over_equal_sites_is_nothing_and_no_rounding(name, table):
+    names = [f.name for f in geometry_fields(SPEC, table)]
+    turned = PROTOTYPES[name].copy()
+    turned.apply_operation(SymmOp.from_axis_angle_and_translation([1, 2, 3], 37.0))
+    row = dict(zip(names, features(turned, table), strict=False))
+    spreads = {n: v for n, v in row.items() if n.startswith(("range_", "avg_dev_", "std_"))}
+    assert len(spreads) > 40
+    assert {n: v for n, v in spreads.items() if 0 < abs(v) < 1e-9} == {}
 
 
 def test_a_crystal_of_one_element_is_not_ordered(table):

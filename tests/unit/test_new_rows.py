@@ -321,4 +321,6 @@ def test_a_bad_row_or_model_ends_the_command_with_one_line(matlas, of_fractions,
     code, out, err = matlas("embed", of_fractions, "--entities", path, "--device", "cpu")
     assert code == 1 and not out and len(err.splitlines()) == 1 and "row 2" in err and "'Xx'" in err
     code, out, err = matlas("embed", "no/such/model", "--entities", path)
-    assert code == 1 and not out and "model card is missing" in err
+    assert code == 1 and not out and "there is no model" in err
+    near = of_fractions.parent / f"{of_fractions.name}s"
+    assert f"{of_fractions.name}' (nearest)" in matlas("embed", near, "--entities", path)[2]

@@ -134,6 +134,15 @@ def test_extremes_are_withheld_with_all_that_equal_them():
     assert len(tested) == 4 and {1, 5} <= set(tested)
 
 
+def test_a_value_that_most_rows_share_is_tested_and_trained_on_like_others():
+    gaps = pd.DataFrame({"gap": np.r_[np.zeros(700), np.linspace(0.1, 5, 300)]}, index=pd.Index(range(1000), name="id"))
+    spec = {"kind": "extremes", "by": "gap", "share": 0.05, "end": "high", "ordinary": 0.2}
+    tested = fold_parts(spec, gaps).query("part == 'test'")["id"].to_numpy()
+    assert (tested >= 950).sum() == 50 and len(tested) == 50 + 190
+    of_metals = (tested < 700).sum() / 700
+    assert of_metals == pytest.approx(0.2, abs=0.04)  # 2.6 standard deviations of such a draw
+
+
 def test_a_system_planted_in_training_and_test_is_found(entities):
     parts = fold_parts(SPECS["folds"], entities)
     check_disjoint(parts, entities["chemical_system"])

@@ -114,6 +114,7 @@ def _panel_name(data: StudyData, test: str, key: tuple) -> str:
 def _title(table: pd.DataFrame, kind: _Kind) -> str:
     """Where what is tested leaves fewer errors, or more, for certain than what it is compared with."""
     apart = table[(table["metric"] == f"{METRIC}_less_{kind.against}") & (table[kind.line] == kind.shown)]
+    apart = apart[(apart["low"] != 0) | (apart["high"] != 0)]  # all begin with the same labels
     wins, losses = apart[apart["high"] < 0], apart[apart["low"] > 0]
     said = f"{kind.shown} makes fewer errors than {kind.against} in {len(wins)} of {len(apart)} comparisons"
     if len(wins):

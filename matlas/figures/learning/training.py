@@ -18,6 +18,7 @@ from matlas.figures.style import INK, MUTED, PALETTE, beside, count, listed, num
 
 WORST = 3  # columns named
 CELLS = 60  # of the density, along each axis
+_ROUNDING = 1e-12  # variance, in standardised units
 _INSIDE = 0.995  # share of the values that the axes reach
 
 
@@ -158,7 +159,8 @@ def _by_column(space: SpaceKey, rows: pd.DataFrame) -> pd.DataFrame:
     table = pd.DataFrame({
         "mark": sums["mark"], "values": sums["values"].astype(int), "feature": sums["feature"],
         "mse": sums["error"] / sums["values"],
-        "r2": 1 - sums["error"] / sums["spread"].where(sums["spread"] > 0),
+        # of a column that is constant among these rows but for rounding there is no R²
+        "r2": 1 - sums["error"] / sums["spread"].where(sums["spread"] > _ROUNDING * sums["values"]),
     })  # fmt: skip
     return _about(space, table)
 

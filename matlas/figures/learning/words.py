@@ -17,7 +17,7 @@ _SHUFFLED = " (shuffled)"
 METRICS = {
     "mae": "Mean absolute error",
     "roc_auc": "Area under the ROC curve",
-    "top_k_recall": "Recall of the most extreme tenth",
+    "top_k_recall": "Recall of the extremes",
 }
 SMALL_IS_GOOD = ("mae",)
 
