@@ -197,7 +197,7 @@ def test_everything_that_comes_of_sample_data_says_so(built_crystals, store):
     ("encoder", "reruns"),
     [
         ("ae10_denoising", {"train_autoencoder": 1}),
-        ("vae10", {"train_autoencoder": 1, "encode_folds": 1, "probe_properties": 1, "sample_manifold": 1,
+        ("vae10", {"train_autoencoder": 1, "encode_folds": 4, "probe_properties": 4, "sample_manifold": 1,
                    "measure_neighbourhoods": 1}),
     ],
 )  # fmt: skip

@@ -42,7 +42,7 @@ def test_every_rule_has_log_benchmark_message_threads_resources_and_a_code_hash(
 
 
 def test_rules_that_compute_with_a_network_ask_for_a_gpu_and_no_other_does(repository):
-    asking = {name.split(":")[1] for name, body in rule_bodies(repository) if re.search(r"^\s+gpu=1,", body, re.M)}
+    asking = {name.split(":")[1] for name, body in rule_bodies(repository) if re.search(r"^\s+gpu=GPUS,", body, re.M)}
     assert asking == WITH_NETWORK
 
 
