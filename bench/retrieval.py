@@ -107,7 +107,7 @@ def _agree(ours: pd.DataFrame, peer: pd.DataFrame) -> None:
 
 
 def _keys() -> list[int]:
-    return sorted(np.random.default_rng(1).choice(ROWS, KEYS, replace=False).tolist())
+    return sorted((1 + np.random.default_rng(1).choice(ROWS, KEYS, replace=False)).tolist())
 
 
 def _view(root: Path, name: str) -> Path:
@@ -132,13 +132,13 @@ def _random(schema: TableSchema, width: int) -> Iterator[pd.DataFrame]:
     rng = np.random.default_rng(width)
     for start in range(0, ROWS, BATCH):
         frame = pd.DataFrame(rng.normal(size=(BATCH, width)), columns=schema.columns[1:])
-        frame.insert(0, KEY.name, np.arange(start, start + BATCH))
+        frame.insert(0, KEY.name, np.arange(start + 1, start + BATCH + 1))  # keys begin at 1
         yield frame
 
 
 def _labels() -> pd.DataFrame:
     cluster = np.random.default_rng(2).integers(0, CLUSTERS, ROWS)
-    return pd.DataFrame({KEY.name: np.arange(ROWS), "cluster": cluster, "distance": 1.0})
+    return pd.DataFrame({KEY.name: np.arange(1, ROWS + 1), "cluster": cluster, "distance": 1.0})
 
 
 if __name__ == "__main__":
