@@ -89,9 +89,12 @@ class Cluster:
 
     def await_nodes(self, states: Mapping[str, str], seconds: float = 60) -> None:
         """Return when each node is in its state (the beginning of what sinfo calls it)."""
-        deadline = time.monotonic() + seconds
+        deadline, found = time.monotonic() + seconds, {}
+        ask = ["sinfo", "--noheader", "--Node", "--format=%N %T"]
         while time.monotonic() < deadline:
-            found = dict(line.split() for line in _out("sinfo", "--noheader", "--Node", "--format=%N %T").splitlines())
+            # fails until the controller listens
+            said = subprocess.run(ask, capture_output=True, text=True, timeout=60, check=False)
+            found = dict(line.split() for line in said.stdout.splitlines())
             if all(found.get(name, "").startswith(state) for name, state in states.items()):
                 return
             time.sleep(0.5)
@@ -142,13 +145,16 @@ def _install() -> None:
         return
     if not shutil.which("apt-get"):
         raise NoSlurm("SLURM is not installed, and there is no apt-get to install it")
-    quiet = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    # RUNLEVEL: none of their services may start by itself
+    quiet = os.environ | {"DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
     for command in (
         ["apt-get", "update"],
-        # no service of theirs may start by itself
         ["apt-get", "install", "--yes", "--no-install-recommends", "slurm-wlm", "munge"],
     ):
-        run = subprocess.run(command, env=quiet, capture_output=True, text=True, timeout=600)
+        try:
+            run = subprocess.run(command, env=quiet, capture_output=True, text=True, timeout=300)
+        except subprocess.TimeoutExpired as error:
+            raise NoSlurm(f"{' '.join(command)} took more than 300 s") from error
         if run.returncode:
             raise NoSlurm(f"{' '.join(command)} failed: {run.stderr.strip()[-300:]}")
 
