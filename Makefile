@@ -23,7 +23,7 @@ reproduce: $(VENV)/installed
 	$(call next_steps,results,)
 
 test: $(VENV)/installed
-	$(RUN) pytest -n 2 --dist loadgroup
+	$(RUN) pytest -n 2
 
 soak: $(VENV)/installed
 	$(RUN) MATLAS_SOAK=20 pytest tests/workflow/test_kill.py

@@ -15,7 +15,7 @@ from tests.cluster.conftest import ClusterProject, without_results
 from tests.cluster.slurm import NODES, Cluster
 from tests.workflow.conftest import fresh_crystals
 
-pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("cluster")]
+pytestmark = pytest.mark.workflow
 
 MINUTES = 60
 FEATURES = "results/features/estm/magpie.parquet"

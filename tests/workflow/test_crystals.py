@@ -12,7 +12,7 @@ from matlas.store import open_store
 from matlas.tables import read_table, table_info
 from tests.workflow.conftest import SMALL_CRYSTALS, Project
 
-pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("crystals")]
+pytestmark = pytest.mark.workflow
 
 DATASET, STUDY = "materials_project", "mp_autoencoder"
 AFTER_TABLES = {"measure_claims": 1, f"figures_{STUDY}": 1, "build_catalog": 1, "render_report": 1, "all": 1}

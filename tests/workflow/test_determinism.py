@@ -7,7 +7,7 @@ import pytest
 from matlas.tables import table_info
 from tests.workflow.conftest import fresh_project
 
-pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("fresh")]
+pytestmark = pytest.mark.workflow
 
 
 def test_two_full_runs_give_identical_tables_and_figures(repository, tmp_path):

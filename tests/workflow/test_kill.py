@@ -12,7 +12,7 @@ import pytest
 from matlas.tables import table_info
 from tests.workflow.conftest import Project, fresh_project
 
-pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("fresh")]
+pytestmark = pytest.mark.workflow
 
 KILLS = int(os.environ.get("MATLAS_SOAK", "3"))
 

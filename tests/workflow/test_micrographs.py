@@ -10,7 +10,7 @@ from matlas.store import open_store
 from matlas.tables import read_table, table_info
 from tests.workflow.conftest import SMALL_IMAGES
 
-pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("images")]
+pytestmark = pytest.mark.workflow
 
 
 @pytest.fixture(scope="module")

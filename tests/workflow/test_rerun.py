@@ -4,7 +4,7 @@ import pytest
 
 AFTER_TABLES = {"measure_claims", "build_catalog", "render_report", "figures_estm_families"}
 
-pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("built")]
+pytestmark = pytest.mark.workflow
 
 
 def rules(plan: dict[str, int]) -> set[str]:

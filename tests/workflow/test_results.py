@@ -13,7 +13,7 @@ from matlas.store import open_store
 from matlas.tables import table_info
 from tests.workflow.conftest import SMALL
 
-pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("built")]
+pytestmark = pytest.mark.workflow
 
 
 def test_every_table_made_from_sample_data_says_so(built):

@@ -19,7 +19,7 @@ from matlas.tables import read_table, table_info
 from tests.unit.materials_project_server import RELEASE, MaterialsProjectServer, rock_salt
 from tests.workflow.conftest import SMALL_IMAGES, Project, fresh_project
 
-pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("study")]
+pytestmark = pytest.mark.workflow
 
 COMPOUNDS = "TiC TiN VC VN ZrC ZrN HfC HfN NbC NbN TaC TaN WC WN MoC MoN CrN CrC SiC AlN BN BC GaN InN".split()
 
