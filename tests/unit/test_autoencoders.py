@@ -352,7 +352,7 @@ def edit_card(folder, **changes):
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda f: (f / "model.json").unlink(), "card is missing"),
+        (lambda f: (f / "model.json").unlink(), "there is no model"),
         (lambda f: (f / "weights.safetensors").unlink(), "weights of the model are missing"),
         (lambda f: (f / "model.json").write_text("{"), "not a model card"),
         (lambda f: (f / "model.json").write_text("[]"), "another format"),
