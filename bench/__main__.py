@@ -59,7 +59,7 @@ def _about() -> dict[str, str]:
     commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
     return {
         "commit": commit or "not in a git repository", "cores": str(os.cpu_count()), "machine": platform.machine(),
-        "python": platform.python_version(), **versions(),
+        **versions(),
     }  # fmt: skip
 
 

@@ -56,7 +56,7 @@ def _ratios(rows: pd.DataFrame) -> Part:
         fastest = by_metric.get("ratio_of_fastest")
         body.append([
             main.title, number(main.value), _spread(main), number(fastest.value) if fastest else MISSING, _target(main),
-            _verdict(here),
+            _verdict(list(by_metric.values())),
         ])  # fmt: skip
     headers = ["Compared", "#Peer by ours", "#Smallest to largest", "#Fastest by fastest", "#Target", ""]
     return Part("How many times the peer takes what ours takes (time, or memory where it says so)", headers, body)
@@ -84,8 +84,7 @@ def _target(row) -> str:
     return ", ".join(f"{sign} {number(limit)}{_unit(row)}" for sign, limit in held if not pd.isna(limit)) or MISSING
 
 
-def _verdict(rows) -> str:
-    rows = list(rows.itertuples()) if isinstance(rows, pd.DataFrame) else rows
+def _verdict(rows: list) -> str:
     if all(pd.isna(row.least) and pd.isna(row.most) for row in rows):
         return ""
     return "met" if all(row.met for row in rows) else "falls short"

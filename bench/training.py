@@ -18,7 +18,7 @@ import torch
 from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 
-from bench.measure import compare, measured
+from bench.measure import compare
 from matlas.autoencoders.networks import PlainNetwork, build_network
 from matlas.autoencoders.training import epoch_order, train
 from matlas.device import choose_device, device_title
@@ -57,8 +57,8 @@ def _compared(repeats: int) -> list[dict]:
     title = f"Training, {where}: beside a loop by hand"
     found = compare("training_by_hand", title, ours, lambda: _loop(rows), agree, repeats=repeats)
     (seconds,) = (r for r in found if r["metric"] == "ours")
-    fastest_last = [EPOCHS * ROWS / seconds[name] for name in ("high", "value", "low")]
-    found.append(measured("training_by_hand", title, "samples", fastest_last, "1/s"))
+    value, low, high = (EPOCHS * ROWS / seconds[name] for name in ("value", "high", "low"))
+    found.append({**seconds, "metric": "samples", "unit": "1/s", "value": value, "low": low, "high": high})
     title = f"Training, {where}: beside PyTorch Lightning"
     return found + compare("training_lightning", title, ours, lambda: _lightning(rows), agree_roughly, repeats=repeats)
 
