@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 
@@ -37,6 +38,19 @@ def add_columns(
                 sql = definition if isinstance(definition, str) else definition.sql
                 frame[name] = _evaluate(connection, frame, sql, name, kind)
     return frame
+
+
+def sql_of(dataset) -> list[str]:
+    """The SQL of all derived columns and flags of a dataset's definition."""
+    definitions = (*dataset.derived.values(), *dataset.flags.values())
+    return [definition if isinstance(definition, str) else definition.sql for definition in definitions]
+
+
+def looks_at_other_rows(sql: str) -> bool:
+    """Whether an expression holds a window function; also true for one that isn't SQL, which `add_columns` refuses."""
+    with duckdb.connect(config=_CLOSED) as connection:
+        ((tree,),) = connection.execute("SELECT json_serialize_sql(?::VARCHAR)", [f"SELECT {sql}"]).fetchall()
+    return '"class":"WINDOW"' in tree or json.loads(tree)["error"]
 
 
 def check_expressions(empty: pd.DataFrame, expressions: Mapping[str, str]) -> None:

@@ -2,28 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import chain, islice
 from pathlib import Path
 from zipfile import BadZipFile
 
 import openpyxl
 import pandas as pd
+import pyarrow.parquet as pq
 
-from matlas.delimited import read_rows
+from matlas.delimited import iter_rows
 from matlas.errors import DataError
 
+ROWS_AT_ONCE = 50_000
 READERS = {
     ".xlsx": lambda path, sheet: _workbook(path, sheet),
     ".csv": lambda path, _: _delimited(path, ","),
     ".tsv": lambda path, _: _delimited(path, "\t"),
-    ".parquet": lambda path, _: pd.read_parquet(path).astype(object),
-    ".json": lambda path, _: pd.read_json(path, dtype=object).astype(object),
+    ".parquet": lambda path, _: _parquet(path),
+    ".json": lambda path, _: iter([pd.read_json(path, dtype=object).astype(object)]),
 }
 
 
 def read_raw(path: str | Path, sheet: str | None = None) -> pd.DataFrame:
-    """A raw table (.xlsx, .csv, .tsv, .parquet, .json) with every cell as it stands, nothing converted.
+    """All of `raw_batches` in one frame."""
+    return pd.concat(raw_batches(path, sheet), ignore_index=True)
 
-    Raises DataError for a missing file, an unknown format, a missing sheet or a file that can't be parsed.
+
+def raw_batches(path: str | Path, sheet: str | None = None) -> Iterator[pd.DataFrame]:
+    """A raw table (.xlsx, .csv, .tsv, .parquet, .json) with every cell as it stands, nothing converted, in frames of
+    at most ROWS_AT_ONCE rows (a workbook and JSON, which are read as a whole, in one); at least one frame.
+
+    Raises DataError for a missing file, an unknown format, a missing sheet or a file that can't be parsed, some of it
+    only when the frame is reached.
     """
     path = Path(path)
     reader = READERS.get(path.suffix.lower())
@@ -32,14 +43,13 @@ def read_raw(path: str | Path, sheet: str | None = None) -> pd.DataFrame:
     if not path.is_file():
         raise DataError("file is missing", where=path, do="check `path` in the study file")
     try:
-        raw = reader(path, sheet)
+        for frame in reader(path, sheet):
+            yield frame.set_axis([str(c).strip() for c in frame.columns], axis=1)
     except (ValueError, KeyError, OSError, BadZipFile) as error:
         raise DataError("can't read the table", where=path, found=error, do="check the format and the sheet") from error
-    raw.columns = [str(c).strip() for c in raw.columns]
-    return raw
 
 
-def _workbook(path: Path, sheet: str | None) -> pd.DataFrame:
+def _workbook(path: Path, sheet: str | None) -> Iterator[pd.DataFrame]:
     """One sheet, cell by cell. Not by pandas, whose reader takes TRUE and 1 for the same value."""
     book = openpyxl.load_workbook(path, read_only=True, data_only=True)
     try:
@@ -50,16 +60,27 @@ def _workbook(path: Path, sheet: str | None) -> pd.DataFrame:
         book.close()
     while rows and all(cell is None for cell in rows[-1]):
         rows.pop()
-    return _frame(path, [["" if cell is None else str(cell) for cell in rows[0]], *rows[1:]] if rows else [])
+    yield _frame(path, ["" if cell is None else str(cell) for cell in rows[0]] if rows else None, rows[1:])
 
 
-def _delimited(path: Path, delimiter: str) -> pd.DataFrame:
+def _delimited(path: Path, delimiter: str) -> Iterator[pd.DataFrame]:
     """Cells as text, an empty one as missing."""
-    rows = read_rows(path, delimiter)
-    return _frame(path, rows[:1] + [[cell if cell != "" else None for cell in row] for row in rows[1:]])
+    rows = iter_rows(path, delimiter)
+    header = next(rows, None)
+    batches = iter(lambda: list(islice(rows, ROWS_AT_ONCE)), [])
+    for batch in chain([next(batches, [])], batches):
+        yield _frame(path, header, [[cell if cell != "" else None for cell in row] for row in batch])
 
 
-def _frame(path: Path, rows: list) -> pd.DataFrame:
-    if not rows:
+def _parquet(path: Path) -> Iterator[pd.DataFrame]:
+    with pq.ParquetFile(path) as file:
+        batches = file.iter_batches(ROWS_AT_ONCE)
+        for batch in chain([next(batches, None)], batches):
+            found = file.schema_arrow.empty_table() if batch is None else batch
+            yield found.to_pandas().astype(object)
+
+
+def _frame(path: Path, header: list | None, rows: list) -> pd.DataFrame:
+    if header is None:
         raise DataError("the table is empty", where=path, expected="a header and one row a measurement")
-    return pd.DataFrame(rows[1:], columns=rows[0], dtype=object)
+    return pd.DataFrame(rows, columns=header, dtype=object)

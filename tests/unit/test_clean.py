@@ -6,8 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from matlas.clean.compositions import clean_compositions
-from matlas.clean.raw import read_raw
+from matlas.clean import raw
+from matlas.clean.compositions import clean_batches, clean_compositions
+from matlas.clean.raw import raw_batches, read_raw
+from matlas.clean.rejects import as_rejects
 from matlas.errors import DataError
 from matlas.simulate.thermoelectrics import BAD_ROWS, thermoelectrics, write_thermoelectrics
 from schemas.config.datasets import CompositionDataset
@@ -137,6 +139,37 @@ def test_the_same_table_is_read_from_every_format(suffix, tmp_path):
     clean, rejects = clean_compositions(read_raw(path), toy())
     assert clean["composition"].tolist() == ["TiC", "NaN"], "NaN is sodium nitride here, not a missing value"
     assert clean["hardness"].tolist() == [28.5, 1.5]
+
+
+@pytest.mark.parametrize(
+    ("more", "frames"),
+    [
+        ({"derived": {"root": {"sql": "sqrt(hardness)", "unit": "GPa^0.5", "description": "root"}}}, 3),
+        ({"flags": {"hardest": {"sql": "hardness = max(hardness) OVER ()", "description": "hardest of all"}}}, 1),
+        ({"repeats": ["composition"]}, 1),
+    ],
+    ids=["row by row", "window", "repeats"],
+)
+def test_batches_of_a_long_table_are_cleaned_as_the_whole(more, frames, tmp_path, monkeypatch):
+    cells = [("TiC", "28"), ("TiN", "21"), ("Xx2", "1"), ("WC", "x"), ("TiC", "28"), ("VC", "30"), ("NaN", "2")]
+    path = tmp_path / "t.csv"
+    path.write_text("formula,HV\n" + "".join(f"{formula},{hardness}\n" for formula, hardness in cells))
+    whole, refused = clean_compositions(read_raw(path), toy(**more))
+    monkeypatch.setattr(raw, "ROWS_AT_ONCE", 3)
+    rejects: list[pd.DataFrame] = []
+    batches = list(clean_batches(raw_batches(path), toy(**more), "dataset", rejects))
+    assert [len(batch) for batch in raw_batches(path)] == [3, 3, 1] and len(batches) == frames
+    pd.testing.assert_frame_equal(pd.concat(batches, ignore_index=True), whole)
+    pd.testing.assert_frame_equal(as_rejects(rejects), refused)
+    assert refused["row"].tolist() == [3, 4] and whole["row_id"].tolist() == [1, 2, 5, 6, 7]
+
+
+def test_too_many_bad_rows_in_a_late_batch_stop_the_table():
+    good, bad = (pd.DataFrame({"formula": [formula] * 3, "HV": 1.0}) for formula in ("TiC", "Xx"))
+    batches = clean_batches([good, bad], toy(max_reject_share=0.4), "toy", [])
+    assert len(next(batches)) == 3
+    with pytest.raises(DataError, match=r"row 4: Xx, row 5: Xx, row 6: Xx"):
+        next(batches)
 
 
 def test_an_unreadable_file_is_one_clear_error(tmp_path):

@@ -1,7 +1,8 @@
 """Clean a raw table of formulas; refuse bad rows with a reason."""
 
-from matlas.clean.compositions import clean_compositions
-from matlas.clean.raw import read_raw
+from matlas.clean.compositions import clean_batches
+from matlas.clean.raw import raw_batches
+from matlas.clean.rejects import as_rejects
 from matlas.jobs import run
 from matlas.tables import write_table
 from schemas.config.datasets import CompositionDataset
@@ -10,10 +11,11 @@ from schemas.tables.dataset import REJECTS, dataset_schema
 
 def main(job):
     name, dataset = job.wildcards.dataset, CompositionDataset(**job.params.spec)
-    clean, rejects = clean_compositions(read_raw(job.input[0], dataset.sheet), dataset, name)
+    rejects = []
+    clean = clean_batches(raw_batches(job.input[0], dataset.sheet), dataset, name, rejects)
     about = {"lineage": job.lineage, "attributes": {"dataset": name}}
-    write_table(rejects, job.output.rejects, REJECTS, **about)
     write_table(clean, job.output.clean, dataset_schema(name, dataset), **about)
+    write_table(as_rejects(rejects), job.output.rejects, REJECTS, **about)
 
 
 if __name__ == "__main__":
