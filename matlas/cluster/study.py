@@ -68,15 +68,22 @@ def cluster(
     k: Sequence[int] = (),
     random_state: int = 0,
     stability: Mapping | None = None,
+    silhouette_rows: int | None = None,
     **options,
 ) -> Clustering:
     """Cluster scores (n, d) at each k, once for the labels, and again with other seeds and on bootstrap samples of
-    `groups` (n,) (None: of single rows) as `stability` asks (seeds, bootstraps; None: neither); k, random_state and
-    options go to the algorithm (matlas.cluster.sweep)."""
+    `groups` (n,) (None: of single rows) as `stability` asks (seeds, bootstraps; None: neither); k, random_state,
+    silhouette_rows and options go to the algorithm (matlas.cluster.sweep). Where silhouettes are those of a part of
+    the rows, the record silhouette_rows says of how many."""
     n_seeds, n_bootstrap = (0, 0) if stability is None else (stability["seeds"], stability["bootstraps"])
     seeds = [random_state + i for i in range(max(1, n_seeds))]
-    reference, *others = sweep_seeds(scores, seeds, algorithm=algorithm, k=k, **options)
+    reference, *others = sweep_seeds(
+        scores, seeds, algorithm=algorithm, k=k, silhouette_rows=silhouette_rows, **options
+    )
     records = _sweep_metrics(reference)
+    if silhouette_rows is not None and silhouette_rows < len(scores):
+        of_rows = {"metric": "silhouette_rows", "value": silhouette_rows, "seed": reference.random_state}
+        records.append({**of_rows, "split": "all"})
     if n_seeds:
         records += [record for sweep in (reference, *others) for record in _sweep_metrics(sweep, split="seed")]
         records += _agreement_metrics(seed_stability(others, reference), "seed")

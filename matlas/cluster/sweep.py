@@ -62,6 +62,7 @@ def sweep_seeds(
     *,
     algorithm: str,
     k: Sequence[int] = (),
+    silhouette_rows: int | None = None,
     threads: int | None = None,
     **options,
 ) -> list[Sweep]:
@@ -69,8 +70,9 @@ def sweep_seeds(
     nothing is random.
 
     scores : (n, d) finite coordinates; seeds : random states; algorithm : one of ALGORITHMS; k : increasing cluster
-    numbers, 2 to n, except for hdbscan; threads : fits at a time, by default the current BLAS limit (results do not
-    depend on it); options : the algorithm's own, named in brackets here.
+    numbers, 2 to n, except for hdbscan; silhouette_rows : of how many rows, drawn by the first seed, silhouettes are
+    taken (None: of all); threads : fits at a time, by default the current BLAS limit (results do not depend on it);
+    options : the algorithm's own, named in brackets here.
 
     kmeans (n_init) gives the labels of `KMeans(k, init="k-means++", n_init=n_init, random_state=seed)`, its inertia and
     `silhouette_score`; n_init : starts of each fit, of which the best is kept.
@@ -83,15 +85,16 @@ def sweep_seeds(
     rows, a mixture that can't be fitted, and when no k that was asked for has a silhouette.
     """
     scores = finite_matrix(scores, "scores")
+    scoring = {"rows": silhouette_rows, "random_state": seeds[0], "threads": threads}
     if algorithm == "hdbscan":
-        return [_density_sweep(scores, hdbscan_labels(scores, **options), threads)]
+        return [_density_sweep(scores, hdbscan_labels(scores, **options), scoring)]
     if algorithm not in ALGORITHMS:  # shows before a bad list of k
         raise ConfigError(
             "unknown clustering algorithm", expected=nearest(algorithm, ALGORITHMS), found=repr(algorithm)
         )
     k = _cluster_numbers(k, len(scores))
     if algorithm == "agglomerative":
-        return [_tree_sweep(scores, k, agglomerative_labels(scores, k, **options), threads)]
+        return [_tree_sweep(scores, k, agglomerative_labels(scores, k, **options), scoring)]
     estimator(algorithm, k[0], 0, **options)  # an unknown option shows before the first fit
     tasks = [(seed, number) for seed in seeds for number in reversed(k)]  # largest first: no thread ends up alone
 
@@ -102,7 +105,7 @@ def sweep_seeds(
     models = dict(zip(tasks, map_in_threads(fit, tasks, what=f"{algorithm} fits", threads=threads), strict=True))
     labels = {task: _labels(model, scores) for task, model in models.items()}
     columns = [(seed, number) for seed in seeds for number in k]
-    silhouette = silhouettes(scores, np.stack([labels[task] for task in columns], axis=1), threads=threads)
+    silhouette = silhouettes(scores, np.stack([labels[task] for task in columns], axis=1), **scoring)
     silhouette = silhouette.reshape(len(seeds), len(k))
     return [
         _collect(algorithm, seed, k, [models[seed, number] for number in k], scores, labels, silhouette[row])
@@ -166,8 +169,8 @@ def _collect(algorithm, seed, k, models, scores, labels, silhouette) -> Sweep:
     )
 
 
-def _tree_sweep(scores: np.ndarray, k: tuple[int, ...], labels: np.ndarray, threads: int | None) -> Sweep:
-    silhouette = silhouettes(scores, labels, threads=threads)
+def _tree_sweep(scores: np.ndarray, k: tuple[int, ...], labels: np.ndarray, scoring: dict) -> Sweep:
+    silhouette = silhouettes(scores, labels, **scoring)
     centers = [_cluster_means(scores, column) for column in labels.T]
     return Sweep(
         algorithm="agglomerative",
@@ -183,11 +186,11 @@ def _tree_sweep(scores: np.ndarray, k: tuple[int, ...], labels: np.ndarray, thre
     )
 
 
-def _density_sweep(scores: np.ndarray, labels: np.ndarray, threads: int | None) -> Sweep:
+def _density_sweep(scores: np.ndarray, labels: np.ndarray, scoring: dict) -> Sweep:
     clustered = labels != NOISE
     found = len(np.unique(labels[clustered]))
     nothing = np.full(1, np.nan)
-    scored = silhouettes(scores[clustered], labels[clustered, None], threads=threads) if found else nothing
+    scored = silhouettes(scores[clustered], labels[clustered, None], **scoring) if found else nothing
     log.info("hdbscan: %d clusters, %d of %d rows are noise", found, (~clustered).sum(), len(labels))
     return Sweep(
         algorithm="hdbscan",

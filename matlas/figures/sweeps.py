@@ -39,6 +39,7 @@ def cluster_sweep(spec: Mapping, data: StudyData) -> tuple[Figure, pd.DataFrame]
         f"{clustering}. Dashed: K with the largest silhouette."
         + (f" Band: 5–95 % over {seeds} seeds; line: the reference." if seeds > 1 else "")
         + (f" {_NOT_COMPARABLE}" if len(spaces) > 1 else "")
+        + _sampled([sweep_rows(data, space, clustering) for space in spaces])
     ]
     figure, axes = page(data, title, notes, rows=2, columns=len(spaces), panel=(4.6, 2.5), sharex="col")
     for column, space in enumerate(spaces):
@@ -55,6 +56,11 @@ def cluster_sweep(spec: Mapping, data: StudyData) -> tuple[Figure, pd.DataFrame]
         axes[0, column].set_title(data.space_name(space))
         _k_axis(axes[-1, column])
     return figure, table
+
+
+def _sampled(sweeps: list[pd.DataFrame]) -> str:
+    rows = pd.concat(sweeps).query("metric == 'silhouette_rows'")["value"]
+    return f" Silhouettes of {int(rows.max()):,} rows drawn at random." if len(rows) else ""
 
 
 def seed_spread(spec: Mapping, data: StudyData) -> tuple[Figure, pd.DataFrame]:

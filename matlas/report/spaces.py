@@ -109,11 +109,12 @@ def sweeps(store: Store, study: str, structure: Mapping) -> list[Sweep]:
         SELECT view, representation, method AS clustering,
                max(value) FILTER (metric = 'best_k' AND split = 'all')::BIGINT AS best_k,
                max(value) FILTER (metric = 'noise_share') AS noise,
+               max(value) FILTER (metric = 'silhouette_rows')::BIGINT AS silhouette_rows,
                count(*) FILTER (metric = 'best_k' AND split = 'seed') AS seeds,
                min(value) FILTER (metric = 'best_k' AND split = 'seed')::BIGINT AS low,
                median(value) FILTER (metric = 'best_k' AND split = 'seed') AS mid,
                max(value) FILTER (metric = 'best_k' AND split = 'seed')::BIGINT AS high
-        FROM metrics WHERE study = '{study}' AND metric IN ('best_k', 'noise_share') GROUP BY ALL""")
+        FROM metrics WHERE study = '{study}' AND metric IN ('best_k', 'noise_share', 'silhouette_rows') GROUP BY ALL""")
     chosen = {tuple(row[name] for name in _CLUSTERING): row for row in best.to_pylist()}
     swept = dict(iter(by_k.groupby(_CLUSTERING)))
     made = []
@@ -146,15 +147,20 @@ def _sweep(space: tuple[str, str, str], by_k: pd.DataFrame, best: Mapping) -> Sw
         over_seeds = f"{low if low == high else f'{low} to {high}, median {middle}'} ({best['seeds']} seeds)"
     return Sweep(
         *space, swept=f"{k[0]} to {k[-1]}" if len(k) > 1 else number(k[0]), best_k=number(best["best_k"]),
-        silhouette=number(at_best["silhouette"]), over_seeds=over_seeds, seed_ari=number(at_best["seed_ari"]),
-        bootstrap_ari=number(at_best["bootstrap_ari"]), verdict=judged,
+        silhouette=_silhouette(at_best["silhouette"], best), over_seeds=over_seeds,
+        seed_ari=number(at_best["seed_ari"]), bootstrap_ari=number(at_best["bootstrap_ari"]), verdict=judged,
     )  # fmt: skip
+
+
+def _silhouette(value: float | None, best: Mapping) -> str:
+    rows = best["silhouette_rows"]
+    return number(value) if rows is None else f"{number(value)} (of {number(rows)} rows)"
 
 
 def _found(space: tuple[str, str, str], by_k: pd.DataFrame | None, best: Mapping) -> Sweep:
     """A clustering that found its number of clusters; with fewer than two of them it has no silhouette."""
     silhouette = None if by_k is None else by_k["silhouette"].max()
     return Sweep(
-        *space, swept="finds its own", best_k=number(best["best_k"]), silhouette=number(silhouette),
-        noise=share(best["noise"]),
+        *space, swept="finds its own", best_k=number(best["best_k"]),
+        silhouette=_silhouette(silhouette, best), noise=share(best["noise"]),
     )  # fmt: skip

@@ -105,7 +105,15 @@ class Stability(Model):
     group: Name | None = None
 
 
-class KMeans(Model):
+class Clustering(Model):
+    """Rows grouped by their coordinates. Silhouettes are those of all rows, or where there are more of
+    `silhouette_rows` drawn at random, each against all others (null: of all rows, in time that grows with their
+    square)."""
+
+    silhouette_rows: int | None = Field(default=20_000, ge=100)
+
+
+class KMeans(Clustering):
     """k-means++ over a range of K."""
 
     algorithm: Literal["kmeans"]
@@ -115,7 +123,7 @@ class KMeans(Model):
     stability: Stability = Stability()
 
 
-class Gmm(Model):
+class Gmm(Clustering):
     """Gaussian mixtures over a range of K. Random starts by default: scikit-learn's own default starts from k-means,
     which would make agreement with k-means true by construction."""
 
@@ -128,7 +136,7 @@ class Gmm(Model):
     stability: Stability = Stability()
 
 
-class Agglomerative(Model):
+class Agglomerative(Clustering):
     """One tree of merges, cut at each K."""
 
     algorithm: Literal["agglomerative"]
@@ -136,7 +144,7 @@ class Agglomerative(Model):
     linkage: Literal["ward", "average", "complete"] = "ward"
 
 
-class Hdbscan(Model):
+class Hdbscan(Clustering):
     """Density clusters: their number is found, and rows that belong to none are noise (label -1)."""
 
     algorithm: Literal["hdbscan"]

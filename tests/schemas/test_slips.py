@@ -230,7 +230,7 @@ USES = [
     (METHODS, "umap:", "density:", "method 'density' is defined twice", "maps and clusterings)"),
     (METHODS, "tiny:", "ward:", "method 'ward' is defined twice", "clusterings and inspections)"),
     (METHODS, "ward: {", "ward: {stability: {seeds: 2}, ", "unknown key 'clusterings.ward.stability'",
-     "['algorithm', 'k', 'linkage']"),
+     "['algorithm', 'k', 'linkage', 'silhouette_rows']"),
     (METHODS, "algorithm: hdbscan", "algorithm: hdbscan, k: [2]", "unknown key 'clusterings.density.k'", "'k'"),
     (METHODS, "algorithm: hdbscan", "algorithm: dbscan", "'clusterings.density.algorithm'", "'hdbscan' (nearest)"),
     (METHODS, "algorithm: identity", "algorithm: umap", "'representations.as_is.algorithm'", "'identity', 'pca'],"),

@@ -105,6 +105,33 @@ def test_blocks_and_threads_of_any_size_give_the_same_silhouettes(structureless)
     np.testing.assert_array_equal(silhouette_samples_many(structureless, labelings, threads=1), whole)
 
 
+def test_silhouettes_of_some_rows_are_those_that_they_have_among_all(structureless):
+    labelings = np.random.default_rng(1).integers(4, size=(500, 3))
+    expected = np.stack([silhouette_samples(structureless, labels) for labels in labelings.T])
+    of = np.array([3, 77, 400, 499])
+    some = silhouette_samples_many(structureless, labelings, of=of, block_mb=3 * 500 * 8 / 2**20)
+    np.testing.assert_allclose(some, expected[:, of], rtol=0, atol=1e-12)
+    drawn = np.sort(np.random.default_rng(5).choice(500, 60, replace=False))
+    means = silhouettes(structureless, labelings, rows=60, random_state=5)
+    np.testing.assert_allclose(means, expected[:, drawn].mean(axis=1), rtol=0, atol=1e-12)
+    assert (silhouettes(structureless, labelings, rows=500) == silhouettes(structureless, labelings)).all()
+
+
+def test_labelings_that_take_several_passes_get_the_same_silhouettes(structureless):
+    labelings = np.random.default_rng(1).integers(4, size=(500, 3))
+    apart = silhouette_samples_many(structureless, labelings, clusters_mb=5 * 500 * 8 / 2**20)  # 4 + 4 clusters are 8
+    whole = silhouette_samples_many(structureless, labelings)
+    np.testing.assert_allclose(apart, whole, rtol=0, atol=1e-13)
+
+
+def test_a_clustering_says_of_how_many_rows_its_silhouettes_are(structureless):
+    sampled = cluster(structureless, None, algorithm="kmeans", k=[2, 3], n_init=1, silhouette_rows=100)
+    (record,) = (r for r in sampled.records if r["metric"] == "silhouette_rows")
+    assert record["value"] == 100
+    whole = cluster(structureless, None, algorithm="kmeans", k=[2, 3], n_init=1, silhouette_rows=500)
+    assert "silhouette_rows" not in {r["metric"] for r in whole.records}
+
+
 def test_renamed_clusters_are_scored_once_and_reported_for_each_labeling(structureless, monkeypatch):
     labels = np.random.default_rng(1).integers(3, size=500)
     widths = []
