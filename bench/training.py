@@ -19,8 +19,9 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 
 from bench.measure import compare
+from matlas.autoencoders.feed import epoch_order
 from matlas.autoencoders.networks import PlainNetwork, build_network
-from matlas.autoencoders.training import epoch_order, train
+from matlas.autoencoders.training import train
 from matlas.device import choose_device, device_title
 
 ROWS, WIDTH, LAYERS = 20_000, 100, (32, 10)

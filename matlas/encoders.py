@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
+from scipy.linalg import eigh
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.decomposition import PCA, FactorAnalysis
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
 from matlas.errors import ConfigError, DataError, nearest
+from matlas.moments import Moments
 from matlas.orientation import signs_of
 from matlas.represent import check_components, finite_matrix, unit_rows
+from matlas.rows import HeldRows, Rows, taken
+
+log = logging.getLogger(__name__)
 
 _ROWS_AT_ONCE = 8192  # rows rebuilt at a time, so that wide tables are not held twice
 
@@ -25,7 +31,8 @@ class Encoder(TransformerMixin, BaseEstimator):
     Rows are prepared with what the training rows gave: divided by their own length where `normalise` is set, then
     each column by mean and standard deviation of the training rows where `standardise` is (a constant column is only
     shifted). mean_, scale_ : (p,) of that; n_features_in_ : p; code_width_ : d.
-    A subclass has `_fit(prepared)`, `_encode(prepared)` and `_decode(codes)`.
+    A subclass has `_fit(prepared)`, `_encode(prepared)` and `_decode(codes)`, and `_fit_batches` where it can learn
+    from rows that are not held in memory.
     All raise DataError for NaN, infinity or another number of columns, and scikit-learn's NotFittedError before `fit`.
     """
 
@@ -36,6 +43,19 @@ class Encoder(TransformerMixin, BaseEstimator):
         """Learn from rows X (n, p), n at least 2. y, validation and groups are ignored here."""
         self._fit(self._learn_scale(self._rows(training_matrix(X))))
         return self
+
+    def fit_rows(
+        self, rows: Rows, train: np.ndarray, *, validation: np.ndarray | None = None, groups: np.ndarray | None = None
+    ) -> Encoder:
+        """As `fit`, from the rows at rising positions `train` (and `validation`, if any). Rows that are read in batches
+        are never held together by "identity", "pca" and autoencoders; other encoders need them in memory, and the log
+        says so. groups : as `fit` takes them, of the training rows."""
+        if len(train) < 2:
+            raise DataError("too little to learn from", expected="at least 2 rows", found=len(train))
+        if not isinstance(rows, HeldRows):
+            return self._fit_batches(rows, train, validation, groups)
+        held_out = None if validation is None else rows.matrix[validation]
+        return self.fit(rows.matrix[train], validation=held_out, groups=groups)
 
     def transform(self, X) -> np.ndarray:
         """Codes (n, d) of rows (n, p)."""
@@ -60,14 +80,30 @@ class Encoder(TransformerMixin, BaseEstimator):
         """Minus the mean reconstruction error: larger is better."""
         return -float(self.reconstruction_error(X).mean())
 
+    def _fit_batches(
+        self, rows: Rows, train: np.ndarray, validation: np.ndarray | None, groups: np.ndarray | None
+    ) -> Encoder:
+        log.warning("%s holds all %d training rows in memory", type(self).__name__, len(train))
+        held_out = None if validation is None else taken(rows, validation)
+        return self.fit(taken(rows, train), validation=held_out, groups=groups)
+
     def _learn_scale(self, rows: np.ndarray) -> np.ndarray:
         """Mean and scale from training rows (n, p); returns the rows prepared with them."""
-        self.n_features_in_ = rows.shape[1]
-        self.mean_, self.scale_ = np.zeros(rows.shape[1]), np.ones(rows.shape[1])
-        if self.standardise:
-            scaler = StandardScaler().fit(rows)
-            self.mean_, self.scale_ = scaler.mean_, scaler.scale_
+        self._learn_scale_of([rows])
         return (rows - self.mean_) / self.scale_
+
+    def _learn_scale_of(self, batches: Iterable[np.ndarray]) -> None:
+        scaler = StandardScaler()
+        for rows in batches:
+            scaler.partial_fit(rows)
+        width = scaler.n_features_in_
+        self.n_features_in_, self.mean_, self.scale_ = width, np.zeros(width), np.ones(width)
+        if self.standardise:
+            self.mean_, self.scale_ = scaler.mean_, scaler.scale_
+
+    def _checked(self, rows: Rows, which: np.ndarray) -> Iterator[np.ndarray]:
+        """Batches as `fit` would take them, not prepared yet."""
+        return (self._rows(finite_matrix(batch, "features")) for batch in rows.batches(which))
 
     def _prepared(self, X) -> np.ndarray:
         check_is_fitted(self)
@@ -94,6 +130,13 @@ class Unchanged(Encoder):
     def _fit(self, prepared: np.ndarray) -> None:
         self.code_width_ = prepared.shape[1]
 
+    def _fit_batches(
+        self, rows: Rows, train: np.ndarray, validation: np.ndarray | None, groups: np.ndarray | None
+    ) -> Encoder:
+        self._learn_scale_of(self._checked(rows, train))
+        self.code_width_ = self.n_features_in_
+        return self
+
     def _encode(self, prepared: np.ndarray) -> np.ndarray:
         return prepared
 
@@ -103,17 +146,34 @@ class Unchanged(Encoder):
 
 class PrincipalComponents(Encoder):
     """Codes are scores on the first principal components of the training rows, as `represent.pca` gives them: the
-    sign of each component makes its largest loading positive. loadings_ : (d, p). Source: Pearson 1901."""
+    sign of each component makes its largest loading positive; of rows that come in batches, from their covariance.
+    loadings_ : (d, p); explained_variance_ratio_ : (d,). Source: Pearson 1901."""
 
     def __init__(self, n_components, standardise=True, random_state=0, normalise=False):
         self.n_components, self.standardise, self.normalise = n_components, standardise, normalise
         self.random_state = random_state
 
     def _fit(self, prepared: np.ndarray) -> None:
-        check_components(self.n_components, prepared)
+        check_components(self.n_components, prepared.shape)
         model = PCA(self.n_components, random_state=self.random_state).fit(prepared)
         self.loadings_, self.centre_ = model.components_ * signs_of(model.components_)[:, None], model.mean_
+        self.explained_variance_ratio_, self.code_width_ = model.explained_variance_ratio_, self.n_components
+
+    def _fit_batches(
+        self, rows: Rows, train: np.ndarray, validation: np.ndarray | None, groups: np.ndarray | None
+    ) -> Encoder:
+        check_components(self.n_components, (len(train), rows.shape[1]))
+        self._learn_scale_of(self._checked(rows, train))
+        moments = Moments((batch - self.mean_) / self.scale_ for batch in self._checked(rows, train))
+        variances, directions = eigh(moments.covariance)
+        components = directions.T[::-1][: self.n_components]
+        self.loadings_, self.centre_ = components * signs_of(components)[:, None], moments.mean
+        kept = np.maximum(variances[::-1], 0.0)  # rounding may leave -1e-16
+        if not kept.any():
+            raise DataError("features have no variance", expected="rows that differ", found="the same row everywhere")
+        self.explained_variance_ratio_ = kept[: self.n_components] / kept.sum()
         self.code_width_ = self.n_components
+        return self
 
     def _encode(self, prepared: np.ndarray) -> np.ndarray:
         return (prepared - self.centre_) @ self.loadings_.T
@@ -131,7 +191,7 @@ class Factors(Encoder):
         self.random_state = random_state
 
     def _fit(self, prepared: np.ndarray) -> None:
-        check_components(self.n_components, prepared)
+        check_components(self.n_components, prepared.shape)
         self.model_ = FactorAnalysis(self.n_components, random_state=self.random_state).fit(prepared)
         self.code_width_ = self.n_components
 

@@ -120,7 +120,7 @@ def pca(matrix: np.ndarray, *, n_components: int, random_state: int = 0) -> Repr
     records : width of the input, share of variance kept in all and by each component, mean reconstruction error.
     Raises DataError for fewer rows or columns than components. Source: Pearson 1901; scikit-learn's PCA.
     """
-    check_components(n_components, matrix)
+    check_components(n_components, matrix.shape)
     model = PCA(n_components, random_state=random_state)
     scores = model.fit_transform(matrix)
     signs = signs_of(model.components_)
@@ -182,12 +182,12 @@ def fit(
     return map_in_two_dimensions(matrix, algorithm=algorithm, **parameters)
 
 
-def check_components(n_components: int, matrix: np.ndarray) -> None:
-    """Raise DataError for more components than rows or columns (n, p)."""
-    if not 1 <= n_components <= min(matrix.shape):
+def check_components(n_components: int, shape: tuple[int, int]) -> None:
+    """Raise DataError for more components than rows or columns of features of `shape` (n, p)."""
+    if not 1 <= n_components <= min(shape):
         raise DataError(
             "the number of components does not fit the features",
-            expected=f"1 to {min(matrix.shape)} for {matrix.shape[0]} rows and {matrix.shape[1]} columns",
+            expected=f"1 to {min(shape)} for {shape[0]} rows and {shape[1]} columns",
             found=n_components,
             do="ask for fewer components",
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from os import PathLike
 from pathlib import Path
@@ -16,9 +16,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from matlas.errors import DataError
-from matlas.tables import SHOWN_FAILURES, TableInfo, read_table, table_info
+from matlas.rows import HeldRows, held
+from matlas.tables import SHOWN_FAILURES, RowGroups, TableInfo, read_table, table_info
 
 log = logging.getLogger(__name__)
+
+HELD_BYTES = 250 * 2**20  # of a table as float64; learning from it takes up to ten times as much
+ROWS_AT_ONCE = 50_000
 
 
 def join_views(
@@ -41,11 +45,7 @@ def join_views(
     _known(columns, base.columns, base)
     owners = _owners(infos, feature_columns)
     _no_collision([*base.key, *columns, *owners], [base, *infos])
-    matching = [_matching_rows(dataset, base, view, info) for view, info in zip(views, infos, strict=True)]
-    described = np.all([rows >= 0 for rows in matching], axis=0) if matching else np.full(base.rows, True)
-    if not described.all():
-        log.warning("%d of %d entities of %s are left out: not every view describes them", (~described).sum(),
-                    base.rows, base.name)  # fmt: skip
+    matching, described = _matched(dataset, base, views, infos)
     frame = read_table(dataset, [*base.key, *columns])[described].reset_index(drop=True)
     parts = []
     for view, info, rows in zip(views, infos, matching, strict=True):
@@ -54,6 +54,67 @@ def join_views(
             parts.append(read_table(view, features).take(rows[described]).set_axis(frame.index))
     frame = pd.concat([frame, *parts], axis=1) if parts else frame
     return frame[[*base.key, *columns, *owners]]
+
+
+class StoredRows:
+    """Rows of a dataset joined with feature views, as `join_views` joins them, read when they are asked for.
+
+    Memory: a batch of ROWS_AT_ONCE rows, a row group of each table, and 8 bytes a row and view. Each view is read once
+    in a pass where its rows stand in the order of the dataset, as those of the workflow do; in any other order its row
+    groups are read again for each batch that needs them.
+    """
+
+    def __init__(
+        self, dataset: str | PathLike, views: Sequence[str | PathLike], *, columns: Sequence[str] = ()
+    ) -> None:
+        """Raises as `join_views` does."""
+        base, infos = table_info(dataset), [table_info(view) for view in views]
+        columns = [c for c in columns if c not in base.key]
+        _known(columns, base.columns, base)
+        _no_collision([*base.key, *columns, *_owners(infos, None)], [base, *infos])
+        matching, described = _matched(dataset, base, views, infos)
+        key = base.key_field.name
+        self.index = pd.Index(read_table(dataset, [key])[key][described], name=key)
+        self._tables = [(RowGroups(dataset, columns), np.flatnonzero(described))] if columns else []
+        for view, info, rows in zip(views, infos, matching, strict=True):
+            features = [name for name in info.columns if name not in info.key]
+            self._tables.append((RowGroups(view, features), rows[described]))
+        self.columns = [name for groups, _ in self._tables for name in groups.columns]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return len(self.index), len(self.columns)
+
+    def batches(self, which: np.ndarray | None = None) -> Iterator[np.ndarray]:
+        for start in range(0, len(self.index), ROWS_AT_ONCE):
+            here = np.arange(start, min(start + ROWS_AT_ONCE, len(self.index)))
+            if which is not None:
+                here = which[np.searchsorted(which, here[0]) : np.searchsorted(which, here[-1], side="right")]
+            if len(here):
+                yield np.concatenate([groups.take(rows[here]) for groups, rows in self._tables], axis=1)
+
+
+def rows_of_views(
+    dataset: str | PathLike, views: Sequence[str | PathLike], *, columns: Sequence[str] = ()
+) -> HeldRows | StoredRows:
+    """The rows of a dataset with their features (`join_views`), in memory where they take at most HELD_BYTES."""
+    n = table_info(dataset).rows
+    width = len(columns) + sum(len(table_info(view).columns) for view in views)
+    if 8 * n * width > HELD_BYTES:
+        return StoredRows(dataset, views, columns=columns)
+    return held(join_views(dataset, views, columns=columns).set_index(table_info(dataset).key_field.name))
+
+
+def _matched(
+    dataset: str | PathLike, base: TableInfo, views: Sequence[str | PathLike], infos: Sequence[TableInfo]
+) -> tuple[list[np.ndarray], np.ndarray]:
+    """For each view the row that belongs to each row of the dataset, and which of those all views describe."""
+    matching = [_matching_rows(dataset, base, view, info) for view, info in zip(views, infos, strict=True)]
+    described = np.all([rows >= 0 for rows in matching], axis=0) if matching else np.full(base.rows, True)
+    if not described.all():
+        log.warning("%d of %d entities of %s are left out: not every view describes them", (~described).sum(),
+                    base.rows, base.name)  # fmt: skip
+    return matching, described
 
 
 def _owners(infos: Sequence[TableInfo], wanted: Sequence[str] | None) -> dict[str, TableInfo]:

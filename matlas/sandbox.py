@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 import re
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +41,11 @@ _EXPLAIN = re.compile(rf"{_COMMENT}*+(EXPLAIN(?:{_COMMENT}++ANALYZE)?)\b", re.IG
 _NO_SUCH_FILE = re.compile(r"No files found that match the pattern \"([^\"]+)\"")
 _NO_SUCH_TABLE = re.compile(r'Table with name "?([^"\s]+)"? does not exist')
 
+# One locked DuckDB that nobody uses, with its root and memory limit: to start one and warm it up takes as long as a
+# query. Never a cursor of one in use: a cursor has settings of its own, which nobody locked (tried with 2.0.0).
+_RESTING: deque[tuple[tuple[Path, str], duckdb.DuckDBPyConnection]] = deque(maxlen=1)
+os.register_at_fork(before=_RESTING.clear)  # a forked process would have it without its threads
+
 
 @dataclass(frozen=True)
 class Query:
@@ -49,23 +56,40 @@ class Query:
     reads_files: bool
 
 
-def open_catalog(catalog: Path, root: Path, memory_limit: str = MEMORY_LIMIT) -> duckdb.DuckDBPyConnection:
-    """A connection that can read the catalog and the files below `root`; the caller closes it.
+@contextmanager
+def open_catalog(catalog: Path, root: Path, memory_limit: str = MEMORY_LIMIT) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection that can read the catalog and the files below `root`, where the catalog must be; for one user alone.
 
-    Each connection is a DuckDB of its own with the file attached, so one that outlives a swap of the catalog goes on
-    reading the old one, and the next reads the new. Raises QueryError when the file can't be read.
+    The catalog is attached anew each time and then let go: each user sees what was last swapped in, and nobody is kept
+    from opening the file. The locked DuckDB itself rests until the next user of this root and limit. Raises QueryError
+    when the file can't be read.
     """
-    connection = duckdb.connect()
+    kind = Path(root).resolve(), memory_limit
+    with ExitStack() as on_failure:
+        connection = _rested(kind) or duckdb.connect()
+        on_failure.callback(connection.close)
+        try:
+            if not _is_locked(connection):
+                lock(connection, *kind)
+            connection.execute(f"ATTACH {literal(Path(catalog).resolve())} AS catalog (READ_ONLY); USE catalog")
+        except duckdb.Error as error:
+            raise QueryError(
+                "the catalog can't be read", where=catalog, found=str(error).splitlines()[0],
+                do="delete it and rebuild it with make demo or make reproduce",
+            ) from error  # fmt: skip
+        yield connection
+        connection.execute("USE memory; DETACH catalog")
+        _RESTING.append((kind, connection))
+        on_failure.pop_all()
+
+
+def _rested(kind: tuple[Path, str]) -> duckdb.DuckDBPyConnection | None:
+    """The connection at rest, if it is of this kind; one of another kind closes."""
     try:
-        connection.execute(f"ATTACH {literal(catalog)} AS catalog (READ_ONLY); USE catalog")
-        lock(connection, root, memory_limit)
-    except duckdb.Error as error:
-        connection.close()
-        raise QueryError(
-            "the catalog can't be read", where=catalog, found=str(error).splitlines()[0],
-            do="delete it and rebuild it with make demo or make reproduce",
-        ) from error  # fmt: skip
-    return connection
+        found, connection = _RESTING.pop()
+    except IndexError:
+        return None
+    return connection if found == kind else connection.close()
 
 
 def lock(connection: duckdb.DuckDBPyConnection, root: Path, memory_limit: str | None = None) -> None:
@@ -101,12 +125,12 @@ def run_query(
     malformed.
     """
     if isinstance(source, duckdb.DuckDBPyConnection):
-        if not source.execute("SELECT current_setting('lock_configuration')").fetchall()[0][0]:
+        if not _is_locked(source):
             if root is None:
                 raise ValueError("an open connection needs `root`")
             lock(source, root)
         return _run(source, sql, parameters)
-    with closing(open_catalog(source, root or Path(source).parent, memory_limit)) as connection:
+    with open_catalog(source, root or Path(source).parent, memory_limit) as connection:
         return _run(connection, sql, parameters)
 
 
@@ -183,6 +207,10 @@ def nearest(name: str, valid: Iterable[str]) -> str:
     if close and resemblance(close) >= 0.6:
         return f"did you mean {close!r}?"
     return f"one of {', '.join(valid)}" if 0 < len(valid) <= 8 else ""
+
+
+def _is_locked(connection: duckdb.DuckDBPyConnection) -> bool:
+    return connection.execute("SELECT current_setting('lock_configuration')").fetchall()[0][0]
 
 
 def _kinds(connection: duckdb.DuckDBPyConnection, sql: str) -> list[str]:

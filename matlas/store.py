@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -90,7 +89,11 @@ class Store:
         )
 
     def sql(self, query: str, parameters: Sequence = ()) -> pd.DataFrame:
-        """The rows of one SELECT or EXPLAIN (matlas.sandbox); `parameters` are the values for `?`."""
+        """The rows of one SELECT or EXPLAIN (matlas.sandbox); `parameters` are the values for `?`.
+
+        Many keys are one parameter: sql("… WHERE row_id IN (SELECT unnest(?))", [keys]). Written out in the query,
+        each would be a part of it to plan, which takes longer than reading the rows.
+        """
         return self.query(query, parameters).to_pandas()
 
     def query(self, query: str, parameters: Sequence = (), memory_limit: str = MEMORY_LIMIT) -> pa.Table:
@@ -173,7 +176,7 @@ class Store:
     def reads_simulated(self, query: str) -> bool:
         """Whether a query may show generated data: it names such a table, or reads what can't be told by name (files,
         claims, metrics, the registry) while the store holds some."""
-        with closing(open_catalog(self.catalog, self.root)) as connection:
+        with open_catalog(self.catalog, self.root) as connection:
             parsed = checked(connection, query)
         simulated = self._registry().simulated
         named = [simulated[name] for name in parsed.relations if name in simulated]
@@ -181,7 +184,7 @@ class Store:
         return any(named) or (untold and any(simulated.values()))
 
     def _registry(self) -> _Registry:
-        with closing(open_catalog(self.catalog, self.root)) as connection:
+        with open_catalog(self.catalog, self.root) as connection:
 
             def rows(name: str) -> list[dict]:
                 return run_query(connection, f"SELECT * FROM registry.{name} ORDER BY rowid").to_pylist()

@@ -121,6 +121,43 @@ def read_table(path: str | PathLike, columns: list[str] | None = None) -> pd.Dat
     return frame
 
 
+class RowGroups:
+    """Columns of a table as float64, of which one row group is held at a time.
+
+    Raises DataError for an unknown column; NaN stands for a missing number.
+    """
+
+    def __init__(self, path: str | PathLike, columns: list[str]) -> None:
+        info = table_info(path)
+        unknown = [c for c in columns if c not in info.columns]
+        if unknown:
+            raise DataError(f"unknown column {unknown[0]!r}", where=path, expected=f"one of {info.columns}")
+        self.columns, self._file = list(columns), pq.ParquetFile(path)
+        groups = self._file.metadata
+        self._ends = np.cumsum([groups.row_group(i).num_rows for i in range(groups.num_row_groups)])
+        self._held: tuple[int, np.ndarray] | None = None
+
+    def take(self, rows: np.ndarray) -> np.ndarray:
+        """(b, p) values of the rows at positions (b,), in any order."""
+        found = np.empty((len(rows), len(self.columns)))
+        group = np.searchsorted(self._ends, rows, side="right")
+        for number in np.unique(group):
+            here = group == number
+            values = self._read(int(number))
+            found[here] = values[rows[here] - (self._ends[number] - len(values))]
+        return found
+
+    def _read(self, number: int) -> np.ndarray:
+        if self._held is None or self._held[0] != number:
+            self._held = None  # the old one goes before the new one comes
+            table = self._file.read_row_group(number, columns=self.columns)
+            values = np.empty((table.num_rows, len(self.columns)))
+            for i, name in enumerate(self.columns):
+                values[:, i] = table.column(name).to_numpy()
+            self._held = number, values
+        return self._held[1]
+
+
 def read_keyed(path: str | PathLike, columns: list[str] | None = None) -> tuple[dict[str, str], pd.DataFrame]:
     """The attributes of a table, and its columns (all, or some) indexed by the first column of its key."""
     info = table_info(path)

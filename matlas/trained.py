@@ -14,21 +14,24 @@ from matlas.encoders import Encoder, PrincipalComponents, encoder_of
 from matlas.errors import DataError
 from matlas.probe.selection import DescriptorSelector
 from matlas.probe.splits import PARTS, TEST, TRAIN, VALIDATION, part_of
-from matlas.represent import Representation
+from matlas.represent import Representation, fit
+from matlas.rows import HeldRows, Rows, taken
 from matlas.threads import Progress
 
 log = logging.getLogger(__name__)
 
+MOST_DESCRIBED = 50_000  # training rows that say which units of a code are used
+
 
 def train_on(
-    features: pd.DataFrame, parts: pd.DataFrame, spec: Mapping, **options
+    features: Rows, parts: pd.DataFrame, spec: Mapping, **options
 ) -> tuple[Encoder, Representation, pd.Series]:
     """An encoder fitted on the training rows of the one fold of a split, and what it makes of every row.
 
-    features : (n, p), indexed by the entity key; parts : key, fold, part, as `fold_parts` returns them; spec : a
-    representation of config/methods.yaml; options : what it lacks, such as the device. Where the split has validation
-    rows, they decide when a training ends. Returns the encoder, the representation, whose records hold the
-    reconstruction error of each part, and the part of each row ("" for one that the split doesn't use).
+    features : n rows by entity; parts : key, fold, part, as `fold_parts` returns them; spec : a representation of
+    config/methods.yaml; options : what it lacks, such as the device. Where the split has validation rows, they decide
+    when a training ends. Returns the encoder, the representation, whose records hold the reconstruction error of each
+    part, and the part of each row ("" for one that the split doesn't use).
     Raises DataError for a split of several folds, and as encoders do.
     """
     if parts["fold"].nunique() != 1:
@@ -38,26 +41,37 @@ def train_on(
         )  # fmt: skip
     part = part_of(features.index, parts)
     encoder = encoder_of({**spec, **options})
-    _fit(encoder, features.to_numpy(), part)
-    matrix = features.to_numpy()
-    error = encoder.reconstruction_error(matrix)
+    _fit(encoder, features, part)
+    codes, error = _encoded(encoder, features)
     seed = spec.get("random_state")
-    records = [
-        {"metric": "n_features", "value": float(matrix.shape[1]), "seed": seed},
-        {"metric": "reconstruction_error", "value": float(error.mean()), "seed": seed},
-    ]
+    records = _records({"n_features": features.shape[1], "reconstruction_error": error.mean()}, seed)
     for name in PARTS:
         if (rows := (part == name).to_numpy()).any():
-            value = float(error[rows].mean())
-            records.append({"metric": "reconstruction_error", "value": value, "seed": seed, "split": name})
-            records.append({"metric": "entities", "value": float(rows.sum()), "seed": seed, "split": name})
+            counted = {"reconstruction_error": error[rows].mean(), "entities": rows.sum()}
+            records += [record | {"split": name} for record in _records(counted, seed)]
     if hasattr(encoder, "active_units_"):  # a network may leave parts of its code unused
-        train = matrix[(part == TRAIN).to_numpy()]
+        train = _some_rows(features, np.flatnonzero((part == TRAIN).to_numpy()))
         records += _collapse_records(collapse_report(encoder, train), seed)
         if encoder.kind == "linear":
-            records.append({"metric": "angle_to_pca", "value": angle_to_pca(encoder, train), "seed": seed})
-    made = Representation(encoder.transform(matrix), records, getattr(encoder, "loadings_", None), error)
+            records += _records({"angle_to_pca": angle_to_pca(encoder, train)}, seed)
+    made = Representation(codes, records, getattr(encoder, "loadings_", None), error)
     return encoder, made, part
+
+
+def represent_rows(features: Rows, spec: Mapping) -> Representation:
+    """The representation of config/methods.yaml of all rows: `represent.fit`, or where they come in batches and an
+    encoder of that name learns from batches, what it makes of them."""
+    if isinstance(features, HeldRows) or spec["algorithm"] not in ("identity", "pca"):
+        return fit(taken(features), **spec)
+    encoder = encoder_of({"standardise": False, **spec}).fit_rows(features, np.arange(features.shape[0]))
+    codes, error = _encoded(encoder, features)
+    if spec["algorithm"] == "identity":
+        return Representation(codes, _records({"n_features": features.shape[1]}, None))
+    shares = encoder.explained_variance_ratio_
+    each = {f"explained_variance_ratio_{i}": share for i, share in enumerate(shares)}
+    values = {"n_features": features.shape[1], "explained_variance_ratio": shares.sum(), **each}
+    records = _records({**values, "reconstruction_error": error.mean()}, spec.get("random_state"))
+    return Representation(codes, records, encoder.loadings_, error)
 
 
 def encode_folds(
@@ -78,7 +92,7 @@ def encode_folds(
         if selected:
             matrix = DescriptorSelector(**selected).fit(matrix[(part == TRAIN).to_numpy()]).transform(matrix)
         encoder = encoder_of({**spec, **options})
-        _fit(encoder, matrix, part, groups)
+        _fit(encoder, HeldRows(matrix, raw.index, []), part, groups)
         used = (part != "").to_numpy()
         codes = encoder.transform(matrix[used])
         table = pd.DataFrame(codes, columns=[f"z_{i}" for i in range(codes.shape[1])])
@@ -102,19 +116,17 @@ def angle_to_pca(encoder: Encoder, rows: np.ndarray) -> float:
     return float(np.degrees(subspace_angles(directions.T, components.T).max()))
 
 
-def rebuilt_sample(
-    encoder: Encoder, features: pd.DataFrame, part: pd.Series, rows: int = 300, seed: int = 0
-) -> pd.DataFrame:
+def rebuilt_sample(encoder: Encoder, features: Rows, part: pd.Series, rows: int = 300, seed: int = 0) -> pd.DataFrame:
     """At most `rows` test rows and what an encoder rebuilds of them: the key, feature, truth and rebuilt, both in
     standardised units of the training rows."""
     test = np.flatnonzero((part == TEST).to_numpy())
     drawn = np.sort(np.random.default_rng(seed).choice(test, min(rows, len(test)), replace=False))
-    matrix = features.to_numpy()[drawn]
+    matrix = taken(features, drawn)
     rebuilt = encoder.inverse_transform(encoder.transform(matrix))
     truth, rebuilt = ((values - encoder.mean_) / encoder.scale_ for values in (matrix, rebuilt))
     return pd.DataFrame({
         features.index.name: np.repeat(features.index[drawn], features.shape[1]),
-        "feature": np.tile(features.columns.to_numpy(dtype=object), len(drawn)),
+        "feature": np.tile(np.array(features.columns, dtype=object), len(drawn)),
         "truth": truth.ravel(), "rebuilt": rebuilt.ravel(),
     })  # fmt: skip
 
@@ -129,10 +141,29 @@ def _collapse_records(report: Mapping, seed: int | None) -> Iterable[dict]:
             yield {"metric": f"kl_z_{dimension['dimension']}", "value": dimension["kl"], "seed": seed}
 
 
-def _fit(encoder: Encoder, matrix: np.ndarray, part: pd.Series, groups: pd.Series | None = None) -> None:
-    train, validation = ((part == name).to_numpy() for name in (TRAIN, VALIDATION))
-    if validation.any():
-        encoder.fit(matrix[train], validation=matrix[validation])
+def _fit(encoder: Encoder, features: Rows, part: pd.Series, groups: pd.Series | None = None) -> None:
+    train, validation = (np.flatnonzero((part == name).to_numpy()) for name in (TRAIN, VALIDATION))
+    if len(validation):
+        encoder.fit_rows(features, train, validation=validation)
     else:
         of_row = None if groups is None else groups.reindex(part.index).to_numpy()[train]
-        encoder.fit(matrix[train], groups=of_row)
+        encoder.fit_rows(features, train, groups=of_row)
+
+
+def _encoded(encoder: Encoder, features: Rows) -> tuple[np.ndarray, np.ndarray]:
+    """Codes (n, d) and reconstruction errors (n,) of all rows."""
+    made = [(encoder.transform(rows), encoder.reconstruction_error(rows)) for rows in features.batches()]
+    codes, errors = zip(*made, strict=True)
+    return np.concatenate(codes), np.concatenate(errors)
+
+
+def _some_rows(features: Rows, which: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Rows at the positions `which`; of more than MOST_DESCRIBED, that many drawn at random."""
+    if len(which) > MOST_DESCRIBED:
+        log.info("collapse is described by %d of %d training rows, drawn at random", MOST_DESCRIBED, len(which))
+        which = np.sort(np.random.default_rng(seed).choice(which, MOST_DESCRIBED, replace=False))
+    return taken(features, which)
+
+
+def _records(values: Mapping[str, float], seed: int | None) -> list[dict]:
+    return [{"metric": name, "value": float(value), "seed": seed} for name, value in values.items()]

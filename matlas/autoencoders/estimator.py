@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
 
 from matlas.autoencoders.collapse import active_dimensions
+from matlas.autoencoders.feed import Feed, ResidentRows, feed_of
 from matlas.autoencoders.networks import build_network, divergence
 from matlas.autoencoders.ranges import TrainingRanges
 from matlas.autoencoders.training import CHECKPOINT_EVERY_S, train
@@ -16,6 +19,7 @@ from matlas.device import choose_device, device_title
 from matlas.encoders import Encoder, training_matrix
 from matlas.errors import ConfigError, DataError
 from matlas.represent import finite_matrix
+from matlas.rows import Rows
 
 log = logging.getLogger(__name__)
 
@@ -84,28 +88,62 @@ class Autoencoder(Encoder):
         elif self.validation_share:
             chosen = _held_out(len(rows), groups, self.validation_share, self.random_state)
             rows, held_out = rows[~chosen], rows[chosen]
+        prepared, device = self._learn_scale(rows), choose_device(self.device)
+
+        def on_device(values: np.ndarray) -> ResidentRows:
+            return ResidentRows(torch.tensor(values, dtype=torch.float32, device=device))
+
+        self._train(on_device(prepared), None if held_out is None else on_device((held_out - self.mean_) / self.scale_))
+        self._describe([rows], len(rows))
+        return self
+
+    def _fit_batches(
+        self, rows: Rows, train: np.ndarray, validation: np.ndarray | None, groups: np.ndarray | None
+    ) -> Autoencoder:
+        self._check_settings()
+        if validation is None and self.validation_share:
+            chosen = _held_out(len(train), groups, self.validation_share, self.random_state)
+            train, validation = train[~chosen], train[chosen]
         device = choose_device(self.device)
+        self._learn_scale_of(self._checked(rows, train))
+        beside = None if self.checkpoint is None else Path(self.checkpoint).parent
+        with TemporaryDirectory(dir=beside, prefix="rows-") as folder:
+
+            def feed(which: np.ndarray, name: str) -> Feed:
+                prepared = ((batch - self.mean_) / self.scale_ for batch in self._checked(rows, which))
+                place = Path(folder) / name
+                return feed_of(prepared, (len(which), rows.shape[1]), device, place, self.random_state)
+
+            self._train(feed(train, "train"), None if validation is None else feed(validation, "validation"))
+        self._describe(rows.batches(train), len(train))
+        return self
+
+    def _train(self, rows: Feed, held_out: Feed | None) -> None:
         network = build_network(
-            self.kind, rows.shape[1], self.layers, activation=self.activation, beta=self.beta, noise=self.noise,
+            self.kind, self.n_features_in_, self.layers, activation=self.activation, beta=self.beta, noise=self.noise,
             random_state=self.random_state,
-        ).to(device)  # fmt: skip
-        prepared = self._learn_scale(rows)
+        ).to(rows.device)  # fmt: skip
         self.n_train_, self.n_validation_ = len(rows), 0 if held_out is None else len(held_out)
         training = train(
-            network, torch.tensor(prepared, dtype=torch.float32, device=device),
-            None if held_out is None
-            else torch.tensor((held_out - self.mean_) / self.scale_, dtype=torch.float32, device=device),
-            epochs=self.epochs, batch_size=self.batch_size, learning_rate=self.learning_rate, patience=self.patience,
-            random_state=self.random_state, mixed_precision=self.mixed_precision, checkpoint=self.checkpoint,
-            checkpoint_every=self.checkpoint_every,
+            network, rows, held_out, epochs=self.epochs, batch_size=self.batch_size, learning_rate=self.learning_rate,
+            patience=self.patience, random_state=self.random_state, mixed_precision=self.mixed_precision,
+            checkpoint=self.checkpoint, checkpoint_every=self.checkpoint_every,
         )  # fmt: skip
-        self.network_, self.device_, self.code_width_ = network, device_title(device), self.layers[-1]
+        self.network_, self.device_, self.code_width_ = network, device_title(rows.device), self.layers[-1]
         self.history_, self.best_epoch_ = training.history, training.best_epoch
         self.stopped_early_ = training.stopped_early
-        codes = self._encode(prepared)
+
+    def _describe(self, batches: Iterable[np.ndarray], n: int) -> None:
+        """Where the n training rows lie, and which units of the code they use."""
+        codes, errors, start = np.empty((n, self.code_width_)), np.empty(n), 0
+        low, high = np.full(self.n_features_in_, np.inf), np.full(self.n_features_in_, -np.inf)
+        for rows in batches:
+            here = slice(start, start := start + len(rows))
+            codes[here], errors[here] = self.transform(rows), self.reconstruction_error(rows)
+            np.minimum(low, rows.min(axis=0), out=low)
+            np.maximum(high, rows.max(axis=0), out=high)
         self.active_units_ = int(active_dimensions(codes, self.kind).sum())
-        self.ranges_ = TrainingRanges.of(rows, codes, self.reconstruction_error(rows))
-        return self
+        self.ranges_ = TrainingRanges.of(low, high, codes, errors)
 
     def divergence(self, X) -> np.ndarray:
         """(n, d) KL of the posterior of each row and dimension to N(0, 1), in nats, of a variational autoencoder.

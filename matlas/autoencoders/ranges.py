@@ -23,13 +23,13 @@ class TrainingRanges:
     distance_limit: float
 
     @classmethod
-    def of(cls, rows: np.ndarray, codes: np.ndarray, errors: np.ndarray) -> TrainingRanges:
-        """Of training rows (n, p), their codes (n, d) and reconstruction errors (n,)."""
+    def of(cls, minimum: np.ndarray, maximum: np.ndarray, codes: np.ndarray, errors: np.ndarray) -> TrainingRanges:
+        """Of the extremes (p,) of the training rows, their codes (n, d) and reconstruction errors (n,)."""
         mean = codes.mean(axis=0)
         covariance = (codes - mean).T @ (codes - mean) / len(codes)
         precision = np.linalg.pinv(covariance, hermitian=True)
         limits = (float(np.quantile(values, _QUANTILE)) for values in (errors, mahalanobis(codes, mean, precision)))
-        return cls(rows.min(axis=0), rows.max(axis=0), mean, precision, *limits)
+        return cls(minimum, maximum, mean, precision, *limits)
 
     def distance(self, codes: np.ndarray) -> np.ndarray:
         """Mahalanobis distance (n,) of codes (n, d) from the mean of the training codes."""

@@ -1,4 +1,4 @@
-"""Training an autoencoder on rows held in one tensor; a killed training goes on from its last checkpoint."""
+"""Training an autoencoder; a killed training goes on from its last checkpoint."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from matlas.autoencoders.feed import Feed, ResidentRows
 from matlas.autoencoders.networks import PlainNetwork
+from matlas.autoencoders.streams import DRAWS, HELD_OUT_DRAWS, generator_of
 from matlas.device import device_title
 from matlas.errors import DataError
 from matlas.files import atomic_path
@@ -30,8 +31,6 @@ log = logging.getLogger(__name__)
 
 CHECKPOINT_EVERY_S = 60.0
 _LARGE = 1_000_000  # parameters from which several threads are faster than one
-_EVALUATED_AT_ONCE = 16_384  # held-out rows; bounds memory
-_ORDER, _DRAWS, _HELD_OUT_DRAWS = range(3)  # streams of random numbers
 
 
 @dataclass(frozen=True)
@@ -50,8 +49,8 @@ class Training:
 
 def train(
     network: PlainNetwork,
-    rows: Tensor,
-    held_out: Tensor | None = None,
+    rows: Tensor | Feed,
+    held_out: Tensor | Feed | None = None,
     *,
     epochs: int,
     batch_size: int,
@@ -64,8 +63,8 @@ def train(
 ) -> Training:
     """Fit `network` in place by Adam, its learning rate falling to 0 along a half cosine over `epochs`.
 
-    rows : (n, p) float32, standardised, on the device of the network; batches are drawn from it without copies to and
-    fro. held_out : (m, p) likewise; with it the weights of the epoch with the smallest held-out loss are kept, and
+    rows : n standardised rows, a float32 tensor (n, p) on the device of the network or a feed of batches. held_out :
+    likewise; with it the weights of the epoch with the smallest held-out loss are kept, and
     training ends after `patience` epochs without a smaller one (None: it goes on to the last, whose weights are kept).
     The held-out loss is the network's own, without noise on the input; a variational network's uses the same draws in
     each epoch.
@@ -76,6 +75,7 @@ def train(
     the same bits as one that was never stopped, on the same machine and number of threads.
     Raises DataError when the loss is no longer finite.
     """
+    rows, held_out = (ResidentRows(given) if isinstance(given, Tensor) else given for given in (rows, held_out))
     network.train()
     optimiser = torch.optim.Adam(network.parameters(), lr=learning_rate, fused=True)
     run = _Run(network, optimiser)
@@ -132,55 +132,43 @@ def _threads_for(network: PlainNetwork) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def epoch_order(n: int, random_state: int, epoch: int) -> Tensor:
-    """The order in which an epoch takes n rows; the same on every device."""
-    return torch.randperm(n, generator=_generator(torch.device("cpu"), random_state, _ORDER, epoch))
-
-
 def _epoch(
-    run: _Run, rows: Tensor, batch_size: int, rate: float, random_state: int, mixed_precision: bool
+    run: _Run, rows: Feed, batch_size: int, rate: float, random_state: int, mixed_precision: bool
 ) -> dict[str, float]:
     """One pass over the rows; the mean of each part of the loss."""
     device, epoch = rows.device, run.epochs + 1
-    generator = _generator(device, random_state, _DRAWS, epoch)
+    generator = generator_of(device, random_state, DRAWS, epoch)
     precision = torch.autocast(device.type, torch.bfloat16) if mixed_precision else nullcontext()
     for group in run.optimiser.param_groups:
         group["lr"] = rate
     totals: dict[str, Tensor] = {}
-    for chosen in epoch_order(len(rows), random_state, epoch).to(device).split(batch_size):
+    for batch in rows.batches(batch_size, random_state, epoch):
         with precision:
-            parts = run.network.loss(rows.index_select(0, chosen), generator)
+            parts = run.network.loss(batch, generator)
         run.optimiser.zero_grad(set_to_none=True)
         parts["loss"].backward()
         run.optimiser.step()
         for name, value in parts.items():  # summed on the device: reading a number would wait for it
-            totals[name] = totals.get(name, 0) + value.detach() * len(chosen)
+            totals[name] = totals.get(name, 0) + value.detach() * len(batch)
     return {name: total.item() / len(rows) for name, total in totals.items()}
 
 
-def _held_out_loss(network: PlainNetwork, rows: Tensor, random_state: int) -> float:
-    generator = _generator(rows.device, random_state, _HELD_OUT_DRAWS)
+def _held_out_loss(network: PlainNetwork, rows: Feed, random_state: int) -> float:
+    generator = generator_of(rows.device, random_state, HELD_OUT_DRAWS)
     network.eval()
     with torch.no_grad():
-        total = sum(network.loss(part, generator)["loss"] * len(part) for part in rows.split(_EVALUATED_AT_ONCE))
+        total = sum(network.loss(part, generator)["loss"] * len(part) for part in rows.parts())
     network.train()
     return float(total) / len(rows)
 
 
-def _generator(device: torch.device, *key: int) -> torch.Generator:
-    """Random numbers that follow from a key; streams of different keys are independent."""
-    (seed,) = np.random.SeedSequence(key).generate_state(1, np.uint64)
-    return torch.Generator(device).manual_seed(int(seed))
-
-
-def _identity(settings: list, network: PlainNetwork, *tensors: Tensor | None) -> str:
+def _identity(settings: list, network: PlainNetwork, *feeds: Feed | None) -> str:
     """What a checkpoint must agree in: settings, architecture, initial weights, data, PyTorch and kind of device."""
     device = next(network.parameters()).device.type
     digest = hashlib.sha256(json.dumps([settings, repr(network), torch.__version__, device]).encode())
-    for tensor in (*network.state_dict().values(), *tensors):
-        if tensor is not None:
-            digest.update(repr(tuple(tensor.shape)).encode())
-            digest.update(tensor.detach().cpu().contiguous().numpy())
+    for feed in (*map(ResidentRows, network.state_dict().values()), *feeds):
+        if feed is not None:
+            feed.update(digest)
     return digest.hexdigest()
 
 

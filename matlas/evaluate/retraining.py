@@ -8,6 +8,7 @@ import pandas as pd
 
 from matlas.encoders import Encoder
 from matlas.represent import Representation
+from matlas.rows import held
 from matlas.trained import train_on
 
 
@@ -15,4 +16,4 @@ def retrained(
     features: pd.DataFrame, parts: pd.DataFrame, spec: Mapping, *, device: str = "auto"
 ) -> tuple[Encoder, Representation, pd.Series]:
     """`trained.train_on`. device : of a network; other encoders have none."""
-    return train_on(features, parts, spec, **({"device": device} if spec["algorithm"] == "autoencoder" else {}))
+    return train_on(held(features), parts, spec, **({"device": device} if spec["algorithm"] == "autoencoder" else {}))

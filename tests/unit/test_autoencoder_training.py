@@ -16,8 +16,9 @@ import pytest
 import torch
 from torch.nn import functional
 
+from matlas.autoencoders.feed import epoch_order
 from matlas.autoencoders.networks import KINDS, build_network
-from matlas.autoencoders.training import epoch_order, train
+from matlas.autoencoders.training import train
 from matlas.errors import DataError
 
 SETTINGS = dict(epochs=12, batch_size=32, learning_rate=1e-2, patience=None, random_state=3)

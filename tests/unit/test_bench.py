@@ -6,11 +6,13 @@ import lxml.html
 import pandas as pd
 import pytest
 
-from bench import measure
+from bench import measure, overhead
 from bench.page import write_page
 from bench.targets import judged, read_targets
 from matlas.errors import ConfigError
 from matlas.tables import read_table, write_table
+from schemas.fields import FIELDS
+from schemas.tables.analysis import cluster_schema
 from schemas.tables.bench import BENCH
 
 
@@ -102,3 +104,43 @@ def test_the_page_shows_ratios_with_their_spread_and_what_falls_short(tmp_path):
     text = page.text_content()
     assert "Falls short: Uneven work; Lonely work." in text and "numpy 9.9" in text
     assert "123.5" not in text  # bare seconds of a side
+
+
+def write_results(folder, cluster=1, distance=0.5, figure="<svg/>"):
+    """A source, a table of labels and a figure, as a side of the comparison leaves them; the folder."""
+    labels = pd.DataFrame({"measurement_id": [1, 2], "cluster": [0, cluster], "distance": [distance, 2.0]})
+    write_table(labels, folder / "clusters" / "kmeans.parquet", cluster_schema("kmeans", FIELDS["measurement_id"], []))
+    for name, text in {"figures/map.svg": figure, "sources/rows.csv": str(folder)}.items():
+        (folder / name).parent.mkdir()
+        (folder / name).write_text(text)
+    return folder
+
+
+@pytest.mark.parametrize("other", [{"cluster": 0}, {"distance": 0.5 + 1e-6}, {"figure": "<svg></svg>"}])
+def test_the_workflow_and_the_script_agree_to_nine_digits_in_every_file_but_the_source(tmp_path, other):
+    ours = write_results(tmp_path / "ours")
+    overhead.agree(ours, write_results(tmp_path / "same", distance=0.5 + 1e-12))
+    with pytest.raises(AssertionError):
+        overhead.agree(ours, write_results(tmp_path / "other", **other))
+
+
+def test_a_file_that_only_one_side_wrote_is_named(tmp_path):
+    ours, script = write_results(tmp_path / "ours"), write_results(tmp_path / "script")
+    (script / "figures" / "map.svg").unlink()
+    with pytest.raises(AssertionError, match="map.svg"):
+        overhead.agree(ours, script)
+
+
+def test_the_cost_of_the_workflow_is_its_time_less_the_script_s_by_jobs(monkeypatch):
+    monkeypatch.delenv("MATLAS_MIRROR", raising=False)
+    monkeypatch.setattr(overhead, "_snakemake", lambda folder, target: None)
+    monkeypatch.setattr(
+        overhead, "in_turn", lambda ours, peer, agree, repeats: ([30.0, 40.0, 20.0], [15.0, 30.0, 16.0])
+    )
+    monkeypatch.setattr(overhead, "read_costs", lambda logs: [{}] * 5)
+    rows = {row["metric"]: row for row in overhead.run()}
+    assert [rows["seconds_a_job"][name] for name in ("low", "value", "high")] == [0.8, 2.0, 3.0]
+    assert [rows["share"][name] for name in ("low", "value", "high")] == [0.2, 0.25, 0.5]
+    assert rows["ratio"]["value"] == 0.75 and rows["ratio_of_fastest"]["value"] == 0.75  # the script is faster
+    assert "5 jobs" in rows["seconds_a_job"]["title"] and "sample data" in rows["ratio"]["title"]
+    assert judged(pd.DataFrame(rows.values()), read_targets())["met"].all()

@@ -25,6 +25,7 @@ from matlas.probe.preparation import Preparation
 from matlas.probe.selection import DescriptorSelector
 from matlas.probe.splits import fold_parts
 from matlas.probe.study import probe_study
+from matlas.rows import held
 from matlas.trained import encode_folds, train_on
 
 SPLIT = {"kind": "holdout", "by": "system", "test": 0.3, "validation": 0.2}
@@ -82,7 +83,7 @@ Step = Callable[[World], Made]
 
 def training(spec) -> Step:
     def step(world: World) -> Made:
-        encoder, made, _ = train_on(world.raw, world.parts, spec)
+        encoder, made, _ = train_on(held(world.raw), world.parts, spec)
         learned = {"mean": encoder.mean_, "scale": encoder.scale_}
         if made.loadings is not None:
             learned["loadings"] = made.loadings
@@ -170,9 +171,9 @@ def scaler(module: str):
     @contextmanager
     def plant(world: World):
         class Leaky(StandardScaler):
-            def fit(self, X, y=None, sample_weight=None):
+            def partial_fit(self, X, y=None, sample_weight=None):  # which fit calls too
                 rows = world.raw.to_numpy()
-                return super().fit(rows if rows.shape[1] == X.shape[1] else X)  # codes are narrower
+                return super().partial_fit(rows if rows.shape[1] == X.shape[1] else X)  # codes are narrower
 
         with patch(f"{module}.StandardScaler", Leaky):
             yield

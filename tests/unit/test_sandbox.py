@@ -298,11 +298,11 @@ def test_a_catalog_that_is_no_database_is_an_error_that_says_so(tmp_path):
 
 
 def test_a_query_knows_which_tables_it_reads(store):
-    connection = open_catalog(store / "matlas.duckdb", store)
-    query = checked(connection, "WITH a AS (FROM datasets.ores) SELECT * FROM a, claims WHERE 1 IN (SELECT k FROM b.c)")
-    assert query.relations == {"datasets.ores", "claims", "b.c"} and not query.reads_files
-    assert checked(connection, "SELECT * FROM read_parquet('x')").reads_files
-    connection.close()
+    with open_catalog(store / "matlas.duckdb", store) as catalog:
+        sql = "WITH a AS (FROM datasets.ores) SELECT * FROM a, claims WHERE 1 IN (SELECT k FROM b.c)"
+        query = checked(catalog, sql)
+        assert query.relations == {"datasets.ores", "claims", "b.c"} and not query.reads_files
+        assert checked(catalog, "SELECT * FROM read_parquet('x')").reads_files
 
 
 def test_locking_twice_is_refused_by_duckdb(store):

@@ -14,6 +14,7 @@ from matlas.encoders import PrincipalComponents
 from matlas.errors import DataError
 from matlas.probe.selection import DescriptorSelector
 from matlas.probe.splits import fold_parts
+from matlas.rows import held
 from matlas.trained import angle_to_pca, encode_folds, rebuilt_sample, train_on
 
 PCA2 = {"algorithm": "pca", "n_components": 2, "standardise": True, "random_state": 0, "split": "by_system"}
@@ -66,7 +67,7 @@ def values_of(records):
 
 
 def test_codes_of_all_rows_are_those_of_components_of_the_training_rows(features, holdout):
-    encoder, made, part = train_on(features, holdout, PCA2)
+    encoder, made, part = train_on(held(features), holdout, PCA2)
     scaler, pca = peer(features.loc[entities(holdout, "train")].to_numpy())
     rows = scaler.transform(features.to_numpy())
     np.testing.assert_allclose(np.abs(made.scores), np.abs(pca.transform(rows)), atol=1e-8)
@@ -84,12 +85,12 @@ def test_codes_of_all_rows_are_those_of_components_of_the_training_rows(features
 
 
 def test_a_part_that_is_absent_has_no_record(features, systems):
-    _, made, _ = train_on(features, parts_of(systems, kind="holdout", validation=0), PCA2)
+    _, made, _ = train_on(held(features), parts_of(systems, kind="holdout", validation=0), PCA2)
     assert {name for _, name in values_of(made.records)} == {"", "train", "test"}
 
 
 def test_validation_rows_decide_when_a_training_ends(features, holdout):
-    encoder, made, _ = train_on(features, holdout, NETWORK, device="cpu")
+    encoder, made, _ = train_on(held(features), holdout, NETWORK, device="cpu")
     train, validation = (features.loc[features.index.isin(entities(holdout, p))] for p in ("train", "validation"))
     model = Autoencoder(**SMALL, device="cpu").fit(train.to_numpy(), validation=validation.to_numpy())
     np.testing.assert_array_equal(made.scores, model.transform(features.to_numpy()))
@@ -101,7 +102,7 @@ def test_validation_rows_decide_when_a_training_ends(features, holdout):
 
 def test_without_validation_rows_some_training_rows_decide(features, systems):
     parts = parts_of(systems, kind="holdout", validation=0)
-    encoder, made, _ = train_on(features, parts, NETWORK, device="cpu")
+    encoder, made, _ = train_on(held(features), parts, NETWORK, device="cpu")
     train = features.loc[features.index.isin(entities(parts, "train"))]
     model = Autoencoder(**SMALL, device="cpu").fit(train.to_numpy())
     np.testing.assert_array_equal(made.scores, model.transform(features.to_numpy()))
@@ -109,7 +110,7 @@ def test_without_validation_rows_some_training_rows_decide(features, systems):
 
 
 def test_records_of_a_network_say_what_its_code_uses_on_the_training_rows(features, holdout):
-    encoder, made, part = train_on(features, holdout, NETWORK | {"kind": "variational"}, device="cpu")
+    encoder, made, part = train_on(held(features), holdout, NETWORK | {"kind": "variational"}, device="cpu")
     report = collapse_report(encoder, features[(part == "train").to_numpy()].to_numpy())
     said = values_of(made.records)
     for name in ("active_units", "code_width", "participation_ratio"):
@@ -117,7 +118,7 @@ def test_records_of_a_network_say_what_its_code_uses_on_the_training_rows(featur
     for i, dimension in enumerate(report["dimensions"]):
         assert said[f"variance_z_{i}", ""] == dimension["variance"] and said[f"kl_z_{i}", ""] == dimension["kl"]
     assert ("angle_to_pca", "") not in said
-    plain = values_of(train_on(features, holdout, NETWORK, device="cpu")[1].records)
+    plain = values_of(train_on(held(features), holdout, NETWORK, device="cpu")[1].records)
     assert ("variance_z_1", "") in plain and ("kl_z_1", "") not in plain
 
 
@@ -125,7 +126,7 @@ def test_a_linear_network_comes_near_the_principal_subspace_and_its_angle_says_h
     spec = {**NETWORK, "kind": "linear", "layers": [2], "patience": None}
     angles = []
     for epochs in (1, 400):
-        encoder, made, part = train_on(features, holdout, {**spec, "epochs": epochs}, device="cpu")
+        encoder, made, part = train_on(held(features), holdout, {**spec, "epochs": epochs}, device="cpu")
         angles.append(values_of(made.records)["angle_to_pca", ""])
     assert angles[1] < 1 < angles[0]
     _, pca = peer(features[(part == "train").to_numpy()].to_numpy())
@@ -136,7 +137,7 @@ def test_a_linear_network_comes_near_the_principal_subspace_and_its_angle_says_h
 
 def test_a_split_of_several_folds_is_refused(features, systems):
     with pytest.raises(DataError, match="fitted on one fold.*found 3 folds"):
-        train_on(features, parts_of(systems, kind="folds", folds=3), PCA2)
+        train_on(held(features), parts_of(systems, kind="folds", folds=3), PCA2)
 
 
 @pytest.mark.parametrize("standardise", [True, False])
@@ -192,8 +193,8 @@ def test_whole_groups_or_else_the_validation_rows_end_the_training_of_a_fold(fea
 
 
 def test_test_rows_stand_beside_what_is_rebuilt_of_them_in_units_of_the_training_rows(features, holdout):
-    encoder, _, part = train_on(features, holdout, PCA2)
-    rebuilt = rebuilt_sample(encoder, features, part, rows=20, seed=3)
+    encoder, _, part = train_on(held(features), holdout, PCA2)
+    rebuilt = rebuilt_sample(encoder, held(features), part, rows=20, seed=3)
     assert list(rebuilt.columns) == ["material_id", "feature", "truth", "rebuilt"]
     drawn = rebuilt["material_id"].drop_duplicates()
     assert len(drawn) == 20 and set(drawn) <= set(entities(holdout, "test"))
@@ -203,13 +204,13 @@ def test_test_rows_stand_beside_what_is_rebuilt_of_them_in_units_of_the_training
     np.testing.assert_allclose(wide["truth"][features.columns], truth, atol=1e-10)
     expected = pca.inverse_transform(pca.transform(truth))
     np.testing.assert_allclose(wide["rebuilt"][features.columns], expected, atol=1e-10)
-    pd.testing.assert_frame_equal(rebuilt_sample(encoder, features, part, rows=20, seed=3), rebuilt)
-    assert set(rebuilt_sample(encoder, features, part, rows=20, seed=4)["material_id"]) != set(drawn)
+    pd.testing.assert_frame_equal(rebuilt_sample(encoder, held(features), part, rows=20, seed=3), rebuilt)
+    assert set(rebuilt_sample(encoder, held(features), part, rows=20, seed=4)["material_id"]) != set(drawn)
 
 
 def test_a_sample_larger_than_the_test_rows_is_all_of_them(features, holdout):
-    encoder, _, part = train_on(features, holdout, PCA2)
-    rebuilt = rebuilt_sample(encoder, features, part, rows=1000)
+    encoder, _, part = train_on(held(features), holdout, PCA2)
+    rebuilt = rebuilt_sample(encoder, held(features), part, rows=1000)
     expected = [key for key in features.index if key in set(entities(holdout, "test"))]
     assert rebuilt["material_id"].tolist() == np.repeat(expected, 7).tolist()
     assert rebuilt["feature"].tolist() == list(features.columns) * len(expected)

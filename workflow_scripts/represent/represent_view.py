@@ -2,24 +2,25 @@
 
 from matlas.jobs import run
 from matlas.metrics import metrics_frame
-from matlas.represent import coordinates, fit
-from matlas.retrieval import join_views
+from matlas.represent import coordinates
+from matlas.retrieval import rows_of_views
+from matlas.rows import held
 from matlas.tables import read_keyed, read_table, table_info, write_table
-from matlas.trained import train_on
+from matlas.trained import represent_rows, train_on
 from schemas.tables.analysis import LOADINGS, METRICS, representation_schema
 
 
 def main(job):
     key = table_info(job.input.dataset).key_field
     if job.input.mapped:
-        features = coordinates(read_keyed(job.input.mapped[0])[1])
+        features = held(coordinates(read_keyed(job.input.mapped[0])[1]))
     else:
-        features = join_views(job.input.dataset, job.input.views, columns=job.params.columns).set_index(key.name)
+        features = rows_of_views(job.input.dataset, job.input.views, columns=job.params.columns)
     spec = {parameter: value for parameter, value in job.params.spec.items() if parameter not in ("split", "of")}
     if job.input.split:
         _, made, _ = train_on(features, read_table(job.input.split[0]), spec)
     else:
-        made = fit(features.to_numpy(), **spec)
+        made = represent_rows(features, spec)
     space, name = dict(job.wildcards.items()), job.wildcards.representation
     about = {"lineage": job.lineage, "attributes": space}
     schema = representation_schema(name, key, made.scores.shape[1], rebuilt=made.reconstruction_error is not None)

@@ -6,7 +6,7 @@ from matlas.autoencoders.card import save_model
 from matlas.jobs import run
 from matlas.lineage import digest
 from matlas.metrics import metrics_frame
-from matlas.retrieval import join_views
+from matlas.retrieval import rows_of_views
 from matlas.tables import read_table, table_info, write_table
 from matlas.trained import rebuilt_sample, train_on
 from schemas.tables.analysis import METRICS, representation_schema
@@ -15,7 +15,7 @@ from schemas.tables.learning import HISTORY, rebuilt_schema
 
 def main(job):
     key, spec, space = table_info(job.input.dataset).key_field, job.params.spec, dict(job.wildcards.items())
-    features = join_views(job.input.dataset, job.input.views, columns=job.params.columns).set_index(key.name)
+    features = rows_of_views(job.input.dataset, job.input.views, columns=job.params.columns)
     checkpoint = Path(job.output.card).parents[4] / "checkpoints" / "-".join(space.values())
     encoder, made, part = train_on(
         features, read_table(job.input.split[0]), spec, device=job.params.runtime["device"], checkpoint=checkpoint
@@ -24,7 +24,7 @@ def main(job):
     made_of = {"views": job.params.definitions, "crystals": job.params.crystals}
     data = {**space, **made_of, "sample_data": job.lineage.simulated}
     origin = {"split": spec["split"], "lineage": digest(job.lineage.as_dict())}
-    card = {"features": list(features.columns), "data": data, **origin}
+    card = {"features": features.columns, "data": data, **origin}
     save_model(Path(job.output.card).parent, encoder, card)
     about, name = {"lineage": job.lineage, "attributes": space}, job.wildcards.representation
     schema = representation_schema(name, key, made.scores.shape[1])
