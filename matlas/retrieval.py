@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from matlas.errors import DataError
 from matlas.rows import HeldRows, held
 from matlas.tables import SHOWN_FAILURES, RowGroups, TableInfo, read_table, table_info
+from matlas.threads import Progress
 
 log = logging.getLogger(__name__)
 
@@ -86,8 +87,10 @@ class StoredRows:
         return len(self.index), len(self.columns)
 
     def batches(self, which: np.ndarray | None = None) -> Iterator[np.ndarray]:
+        progress = Progress("rows", len(self.index), " read")
         for start in range(0, len(self.index), ROWS_AT_ONCE):
             here = np.arange(start, min(start + ROWS_AT_ONCE, len(self.index)))
+            progress.reached(int(here[-1]) + 1)
             if which is not None:
                 here = which[np.searchsorted(which, here[0]) : np.searchsorted(which, here[-1], side="right")]
             if len(here):

@@ -86,10 +86,13 @@ def open_catalog(catalog: Path, root: Path, memory_limit: str = MEMORY_LIMIT) ->
 def _rested(kind: tuple[Path, str]) -> duckdb.DuckDBPyConnection | None:
     """The connection at rest, if it is of this kind; one of another kind closes."""
     try:
-        found, connection = _RESTING.pop()
+        found, connection = _RESTING.pop()  # at once: another thread may be asking too
     except IndexError:
         return None
-    return connection if found == kind else connection.close()
+    if found == kind:
+        return connection
+    connection.close()
+    return None
 
 
 def lock(connection: duckdb.DuckDBPyConnection, root: Path, memory_limit: str | None = None) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from os import PathLike
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -106,13 +109,12 @@ class Autoencoder(Encoder):
             train, validation = train[~chosen], train[chosen]
         device = choose_device(self.device)
         self._learn_scale_of(self._checked(rows, train))
-        beside = None if self.checkpoint is None else Path(self.checkpoint).parent
-        with TemporaryDirectory(dir=beside, prefix="rows-") as folder:
+        with _scratch(self.checkpoint) as folder:
 
             def feed(which: np.ndarray, name: str) -> Feed:
                 prepared = ((batch - self.mean_) / self.scale_ for batch in self._checked(rows, which))
-                place = Path(folder) / name
-                return feed_of(prepared, (len(which), rows.shape[1]), device, place, self.random_state)
+                shape = (len(which), rows.shape[1])
+                return feed_of(prepared, shape, device, folder / name, self.random_state)
 
             self._train(feed(train, "train"), None if validation is None else feed(validation, "validation"))
         self._describe(rows.batches(train), len(train))
@@ -190,6 +192,21 @@ class Autoencoder(Encoder):
                 raise ConfigError(f"{name} out of range", expected="at least 0", found=getattr(self, name))
         if not 0 <= self.validation_share < 1:
             raise ConfigError("validation_share out of range", expected="0 to below 1", found=self.validation_share)
+
+
+@contextmanager
+def _scratch(checkpoint: str | PathLike | None) -> Iterator[Path]:
+    """A folder for rows that are streamed. Beside a checkpoint it has a name of its own, so that the training that goes
+    on after a kill finds what was left, and removes it."""
+    if checkpoint is None:
+        with TemporaryDirectory() as folder:
+            yield Path(folder)
+        return
+    folder = Path(f"{checkpoint}-rows")
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _held_out(n: int, groups: np.ndarray | None, share: float, random_state: int) -> np.ndarray:

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from matlas.clean.columns import convert, problem, require_columns, texts
-from matlas.clean.raw import read_raw
+from matlas.clean.raw import raw_batches
 from matlas.clean.rejects import as_rejects
 from matlas.crystals.files import ENDINGS, holds_one
 from matlas.errors import DataError
@@ -27,46 +27,62 @@ log = logging.getLogger(__name__)
 MAX_UNPACKED = 4 * 2**30  # bytes of a table; more than the whole Materials Project as CIFs
 MAX_STRUCTURE = 16 * 2**20  # bytes of a file with one structure
 CHUNK = 2**20
+ROWS_AT_ONCE = 5_000  # a structure is a few thousand bytes
 
 
-def raw_crystals(dataset: CrystalDataset, files: Mapping[str, Path]) -> tuple[pd.DataFrame, pd.DataFrame]:
+def raw_crystals(
+    dataset: CrystalDataset, files: Mapping[str, Path], share: tuple[int, int] | None = (0, 1)
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The rows of all tables of a dataset, one after the other, and those that are refused already; every row is in
     exactly one of the two.
 
     files : the path of each file by its name in the dataset's definition; a table that names none is all of them, in
     their order. A file may be CSV, TSV, JSON (a list of records), JSON lines (all these also with .gz), Parquet, one
     structure (.cif, .vasp, .poscar, POSCAR…), or a folder of such structures, however deep, whose identifiers are their
-    paths below it without the ending.
+    paths below it without the ending. share : (number from 0, of how many) of the crystals, counted as their
+    identifiers first occur, whose structures are kept; None: of none. CSV, TSV and Parquet are read in batches, so that
+    memory is that of the structures kept and of the other columns.
     Returns (raw, rejects). raw : table, file, row (from 1, counted through all files of all tables: the key of
     rejects), id, structure (text or pymatgen's JSON as a mapping; the text of the file where the source gives its
-    path), and every column of any table as number or text. rejects : as REJECTS has it, `value` being the identifier
-    where the structure is at fault; its `raw` says table and file too. Refused are rows without identifier or
-    structure, an identifier that stands in its table already, a path to no file or out of the folder of the table, and
-    cells that a column can't take; an empty one it can, since no table need know everything about its crystals.
+    path; None outside the share), and every column of any table as number or text. rejects : as REJECTS has it, `value`
+    being the identifier where the structure is at fault; its `raw` says table and file too. Refused are rows without
+    identifier or structure, an identifier that stands in its table already, a path to no file or out of the folder of
+    the table, and cells that a column can't take; an empty one it can, since no table need know everything about its
+    crystals.
     Raises DataError for a missing or unreadable file and a missing column.
     """
-    kept, problems, before = [], [], 0
+    kept, refused, before, n_files = [], [], 0, 0
+    number: dict[str, int] = {}  # of each crystal, in the order in which identifiers first occur
     for table, part in dataset.parts.items():
         seen: set[str] = set()
         for file in part.files or list(files):
             if file not in files:
                 raise DataError("file is missing", where=f"table {table!r} of crystals", expected=file)
-            rows, faults = _rows(table, part, file, Path(files[file]), before, seen)
-            kept.append(rows)
-            problems += faults
-            before += len(rows)
-    rejects = as_rejects(problems)
+            n_files += 1
+            for source in batches_of_crystals(Path(files[file]), part.id, part.structure):
+                rows, faults = _rows(table, part, file, Path(files[file]), source, before, seen)
+                before += len(rows)
+                rejects = as_rejects(faults)
+                good = rows[~rows["row"].isin(rejects["row"])]
+                kept.append(good.assign(structure=_of_share(good, number, share)))
+                refused.append(rejects)
     raw = pd.concat(kept, ignore_index=True) if kept else pd.DataFrame(columns=list(PLACE))
-    raw = raw[~raw["row"].isin(rejects["row"])].reset_index(drop=True)
-    log.info("%d rows of crystals in %d files, %d refused as they stand", before, len(kept), before - len(raw))
-    return raw, rejects
+    log.info("%d rows of crystals in %d files, %d refused as they stand", before, n_files, before - len(raw))
+    return raw, as_rejects(refused)
+
+
+def _of_share(rows: pd.DataFrame, number: dict[str, int], share: tuple[int, int] | None) -> pd.Series:
+    """The structures of the crystals of a share, None for others; counts new identifiers."""
+    numbers = np.array([number.setdefault(id, len(number)) for id in rows["id"]], dtype=np.int64)
+    if share is None:
+        return pd.Series(None, index=rows.index, dtype=object)
+    return rows["structure"].where(numbers % share[1] == share[0], None)
 
 
 def _rows(
-    table: str, part: CrystalTable, file: str, path: Path, before: int, seen: set[str]
+    table: str, part: CrystalTable, file: str, path: Path, source: pd.DataFrame, before: int, seen: set[str]
 ) -> tuple[pd.DataFrame, list[pd.DataFrame]]:
-    """All rows of one file and what is wrong with some; adds the identifiers to those `seen` in its table."""
-    source = read_table_of_crystals(path, part.id, part.structure)
+    """A batch of one file and what is wrong with some rows; adds the identifiers to those `seen` in its table."""
     sources = {d if isinstance(d, str) else d.source for d in part.columns.values()}
     require_columns(source, {part.id, part.structure, *sources}, f"{table} ({file})" if table else file)
     rows = np.arange(before + 1, before + len(source) + 1)
@@ -129,19 +145,22 @@ def _text_of(folder: Path, name: str) -> str:
         raise _NoStructure("neither a structure nor the path of a file") from error
 
 
-def read_table_of_crystals(path: Path, id: str, structure: str) -> pd.DataFrame:
+def batches_of_crystals(path: Path, id: str, structure: str) -> Iterator[pd.DataFrame]:
     """A table as it stands; of a folder or a file with one structure, the columns `id` and `structure` (its path)."""
     if path.is_dir():
-        return _folder(path, id, structure)
+        yield _folder(path, id, structure)
+        return
     if not path.is_file():
         raise DataError("file is missing", where=path)
     if holds_one(path):
-        return pd.DataFrame({id: [_without_ending(path.name)], structure: [path.name]}, dtype=object)
+        yield pd.DataFrame({id: [_without_ending(path.name)], structure: [path.name]}, dtype=object)
+        return
     with _plain(path) as plain:
         try:
             if plain.suffix.lower() in (".json", ".jsonl"):
-                return _records(plain)
-            return _read_raw(plain)
+                yield _records(plain)
+            else:
+                yield from _raw_batches(plain)
         except DataError as error:  # about the file as it is called here
             where = str(error.where).replace(str(plain), str(path))
             raise DataError(error.what, where=where, expected=error.expected, found=error.found, do=error.do) from error
@@ -185,10 +204,10 @@ def _plain(path: Path) -> Iterator[Path]:
         yield plain
 
 
-def _read_raw(path: Path) -> pd.DataFrame:
+def _raw_batches(path: Path) -> Iterator[pd.DataFrame]:
     before = csv.field_size_limit(MAX_STRUCTURE)  # a structure may be longer than the 128 KiB that a cell has else
     try:
-        return read_raw(path)
+        yield from raw_batches(path, rows_at_once=ROWS_AT_ONCE)
     finally:
         csv.field_size_limit(before)
 

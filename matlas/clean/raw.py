@@ -16,11 +16,11 @@ from matlas.errors import DataError
 
 ROWS_AT_ONCE = 50_000
 READERS = {
-    ".xlsx": lambda path, sheet: _workbook(path, sheet),
-    ".csv": lambda path, _: _delimited(path, ","),
-    ".tsv": lambda path, _: _delimited(path, "\t"),
-    ".parquet": lambda path, _: _parquet(path),
-    ".json": lambda path, _: iter([pd.read_json(path, dtype=object).astype(object)]),
+    ".xlsx": lambda path, sheet, _: _workbook(path, sheet),
+    ".csv": lambda path, _, rows: _delimited(path, ",", rows),
+    ".tsv": lambda path, _, rows: _delimited(path, "\t", rows),
+    ".parquet": lambda path, _, rows: _parquet(path, rows),
+    ".json": lambda path, *_: iter([pd.read_json(path, dtype=object).astype(object)]),
 }
 
 
@@ -29,9 +29,9 @@ def read_raw(path: str | Path, sheet: str | None = None) -> pd.DataFrame:
     return pd.concat(raw_batches(path, sheet), ignore_index=True)
 
 
-def raw_batches(path: str | Path, sheet: str | None = None) -> Iterator[pd.DataFrame]:
+def raw_batches(path: str | Path, sheet: str | None = None, rows_at_once: int = ROWS_AT_ONCE) -> Iterator[pd.DataFrame]:
     """A raw table (.xlsx, .csv, .tsv, .parquet, .json) with every cell as it stands, nothing converted, in frames of
-    at most ROWS_AT_ONCE rows (a workbook and JSON, which are read as a whole, in one); at least one frame.
+    at most `rows_at_once` rows (a workbook and JSON, which are read as a whole, in one); at least one frame.
 
     Raises DataError for a missing file, an unknown format, a missing sheet or a file that can't be parsed, some of it
     only when the frame is reached.
@@ -43,7 +43,7 @@ def raw_batches(path: str | Path, sheet: str | None = None) -> Iterator[pd.DataF
     if not path.is_file():
         raise DataError("file is missing", where=path, do="check `path` in the study file")
     try:
-        for frame in reader(path, sheet):
+        for frame in reader(path, sheet, rows_at_once):
             yield frame.set_axis([str(c).strip() for c in frame.columns], axis=1)
     except (ValueError, KeyError, OSError, BadZipFile) as error:
         raise DataError("can't read the table", where=path, found=error, do="check the format and the sheet") from error
@@ -63,18 +63,18 @@ def _workbook(path: Path, sheet: str | None) -> Iterator[pd.DataFrame]:
     yield _frame(path, ["" if cell is None else str(cell) for cell in rows[0]] if rows else None, rows[1:])
 
 
-def _delimited(path: Path, delimiter: str) -> Iterator[pd.DataFrame]:
+def _delimited(path: Path, delimiter: str, rows_at_once: int) -> Iterator[pd.DataFrame]:
     """Cells as text, an empty one as missing."""
     rows = iter_rows(path, delimiter)
     header = next(rows, None)
-    batches = iter(lambda: list(islice(rows, ROWS_AT_ONCE)), [])
+    batches = iter(lambda: list(islice(rows, rows_at_once)), [])
     for batch in chain([next(batches, [])], batches):
         yield _frame(path, header, [[cell if cell != "" else None for cell in row] for row in batch])
 
 
-def _parquet(path: Path) -> Iterator[pd.DataFrame]:
+def _parquet(path: Path, rows_at_once: int) -> Iterator[pd.DataFrame]:
     with pq.ParquetFile(path) as file:
-        batches = file.iter_batches(ROWS_AT_ONCE)
+        batches = file.iter_batches(rows_at_once)
         for batch in chain([next(batches, None)], batches):
             found = file.schema_arrow.empty_table() if batch is None else batch
             yield found.to_pandas().astype(object)

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from matlas.clean import raw
 from matlas.clean.compositions import clean_batches, clean_compositions
 from matlas.clean.raw import raw_batches, read_raw
 from matlas.clean.rejects import as_rejects
@@ -150,15 +149,14 @@ def test_the_same_table_is_read_from_every_format(suffix, tmp_path):
     ],
     ids=["row by row", "window", "repeats"],
 )
-def test_batches_of_a_long_table_are_cleaned_as_the_whole(more, frames, tmp_path, monkeypatch):
+def test_batches_of_a_long_table_are_cleaned_as_the_whole(more, frames, tmp_path):
     cells = [("TiC", "28"), ("TiN", "21"), ("Xx2", "1"), ("WC", "x"), ("TiC", "28"), ("VC", "30"), ("NaN", "2")]
     path = tmp_path / "t.csv"
     path.write_text("formula,HV\n" + "".join(f"{formula},{hardness}\n" for formula, hardness in cells))
     whole, refused = clean_compositions(read_raw(path), toy(**more))
-    monkeypatch.setattr(raw, "ROWS_AT_ONCE", 3)
     rejects: list[pd.DataFrame] = []
-    batches = list(clean_batches(raw_batches(path), toy(**more), "dataset", rejects))
-    assert [len(batch) for batch in raw_batches(path)] == [3, 3, 1] and len(batches) == frames
+    batches = list(clean_batches(raw_batches(path, rows_at_once=3), toy(**more), "dataset", rejects))
+    assert [len(batch) for batch in raw_batches(path, rows_at_once=3)] == [3, 3, 1] and len(batches) == frames
     pd.testing.assert_frame_equal(pd.concat(batches, ignore_index=True), whole)
     pd.testing.assert_frame_equal(as_rejects(rejects), refused)
     assert refused["row"].tolist() == [3, 4] and whole["row_id"].tolist() == [1, 2, 5, 6, 7]

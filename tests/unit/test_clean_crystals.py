@@ -65,8 +65,11 @@ def records(path, rows) -> dict:
 
 
 def cleaned(dataset, files, shards=1):
-    raw, rejects = raw_crystals(dataset, files)
-    parsed = [parse_shard(raw, dataset, dataset.key, shard, shards) for shard in range(shards)]
+    parsed = []
+    for shard in range(shards):
+        raw, _ = raw_crystals(dataset, files, (shard, shards))
+        parsed.append(parse_shard(raw, dataset, dataset.key, shard, shards))
+    raw, rejects = raw_crystals(dataset, files, share=None)
     return clean_crystals(raw, rejects, parsed[::-1], dataset, "toy")
 
 
@@ -221,6 +224,23 @@ def test_a_structure_longer_than_a_csv_cell_may_usually_be_is_read(tmp_path):
 
 
 # shards
+
+
+def test_only_the_structures_of_a_share_are_kept_and_batches_change_nothing(tmp_path, monkeypatch):
+    cell = cscl(3.5)
+    lines = [f'{name},"{cell}"' for name in ("a", "b", "", "c", "a", "d", "e")]  # one has no name, one comes twice
+    (tmp_path / "t.csv").write_text("name,cell\n" + "\n".join(lines) + "\n")
+    files, dataset = {"t.csv": tmp_path / "t.csv"}, one_table(columns={})
+    raw, rejects = raw_crystals(dataset, files)
+    assert raw["id"].tolist() == ["a", "b", "c", "d", "e"] and rejects["row"].tolist() == [3, 5]
+    monkeypatch.setattr(crystal_tables, "ROWS_AT_ONCE", 2)
+    in_batches, refused = raw_crystals(dataset, files)
+    pd.testing.assert_frame_equal(in_batches.reset_index(drop=True), raw)
+    pd.testing.assert_frame_equal(refused, rejects)
+    for share, kept in [((0, 2), ["a", "c", "e"]), ((1, 2), ["b", "d"]), (None, [])]:
+        some, _ = raw_crystals(dataset, files, share)
+        assert some["id"].tolist() == raw["id"].tolist()
+        assert some.loc[some["structure"].notna(), "id"].tolist() == kept
 
 
 def test_shards_add_up_to_the_whole_in_the_order_of_the_source(tmp_path):

@@ -1,7 +1,10 @@
 """A query can read the results folder and nothing else, and can write nothing."""
 
 import http.server
+import multiprocessing
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import duckdb
@@ -303,6 +306,79 @@ def test_a_query_knows_which_tables_it_reads(store):
         query = checked(catalog, sql)
         assert query.relations == {"datasets.ores", "claims", "b.c"} and not query.reads_files
         assert checked(catalog, "SELECT * FROM read_parquet('x')").reads_files
+
+
+def test_what_rests_between_two_queries_is_used_again_and_is_as_locked_as_before(ask, store):
+    ask("SELECT 1")
+    with open_catalog(store / "matlas.duckdb", store) as first:
+        pass
+    with open_catalog(store / "matlas.duckdb", store) as again:
+        assert again is first
+        with pytest.raises(duckdb.PermissionException):
+            again.execute("SELECT * FROM read_text('/etc/passwd')")
+        with pytest.raises(duckdb.Error, match="locked"):
+            again.execute("SET enable_external_access = true")
+    for sql in WRITES:
+        ask("SELECT 1")  # so that each of them meets one that has rested
+        with pytest.raises(QueryError):
+            ask(sql.format(root=store))
+
+
+def test_what_rests_holds_no_catalog_so_that_others_can_open_it(ask, store):
+    ask("FROM datasets.ores")
+    with closing(duckdb.connect(store / "matlas.duckdb")) as writer:  # DuckDB would refuse a file that is attached
+        assert writer.execute("SELECT count(*) FROM registry.tables").fetchall()[0][0] > 0
+
+
+def test_results_folders_that_take_turns_can_not_read_each_other(store, tmp_path):
+    other = make_results(tmp_path / "results")
+    for root, stranger in [(store, other), (other, store), (store, other)]:
+        mine, foreign = (f"SELECT count(*) AS n FROM '{r}/datasets/ores.parquet'" for r in (root, stranger))
+        for sql, allowed in [(mine, True), (foreign, False)]:
+            run_query(stranger / "matlas.duckdb", "SELECT 1")  # what rests now may read the stranger's files
+            if allowed:
+                assert run_query(root / "matlas.duckdb", sql).to_pylist() == [{"n": 5}]
+            else:
+                with pytest.raises(QueryError, match="below the results folder and no other"):
+                    run_query(root / "matlas.duckdb", sql)
+
+
+def test_a_limit_on_memory_holds_for_its_query_and_no_other(ask):
+    limits = ["500MB", "1GB", "500MB", "500MB"]
+    sql = "SELECT current_setting('memory_limit') AS m"
+    found = [ask(sql, memory_limit=limit).to_pylist()[0]["m"] for limit in limits]
+    assert found == ["476.8 MiB", "953.6 MiB", "476.8 MiB", "476.8 MiB"]
+
+
+def test_a_catalog_outside_the_results_folder_is_refused(store, tmp_path):
+    elsewhere = tmp_path / "matlas.duckdb"
+    elsewhere.write_bytes((store / "matlas.duckdb").read_bytes())
+    with pytest.raises(QueryError, match="the catalog can't be read"):
+        run_query(elsewhere, "SELECT 1", store)
+
+
+def test_threads_that_ask_at_once_are_each_answered(ask):
+    def asked(number):
+        (row,) = ask("SELECT count(*) AS n, ? AS asked FROM datasets.ores", parameters=[number]).to_pylist()
+        return row
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(asked, range(40))) == [{"n": 5, "asked": number} for number in range(40)]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Python 3.12 warns of a fork while threads run
+def test_a_forked_process_can_ask_as_well(ask):
+    sql = "SELECT count(*) AS n FROM datasets.ores a JOIN datasets.ores b USING (composition)"  # by DuckDB's threads
+    expected = ask(sql).to_pylist()
+    fork = multiprocessing.get_context("fork")
+    answer = fork.SimpleQueue()
+    child = fork.Process(target=lambda: answer.put(ask(sql).to_pylist()))
+    child.start()
+    child.join(timeout=30)
+    try:
+        assert child.exitcode == 0 and answer.get() == expected == ask(sql).to_pylist()
+    finally:
+        child.kill()
 
 
 def test_locking_twice_is_refused_by_duckdb(store):

@@ -11,7 +11,7 @@ from matlas import store as store_module
 from matlas.catalog import build_catalog
 from matlas.errors import ConfigError, DataError, QueryError
 from matlas.retrieval import join_views
-from matlas.store import featurize_formulas, open_store
+from matlas.store import Store, featurize_formulas, open_store
 from matlas.tables import table_info
 from schemas.table import Field, TableSchema
 from schemas.tables.features import element_schema
@@ -209,6 +209,22 @@ def test_sql_returns_what_pandas_computes(store):
     expected = ORES.groupby("composition", as_index=False)["zt"].max()
     assert_frame_equal(found, expected)
     assert store.sql("SELECT count(*) AS n FROM datasets.ores WHERE zt > ?", [0.5])["n"].item() == 2
+
+
+def test_a_store_shows_what_was_last_swapped_in(tmp_path):
+    root = tmp_path / "results"
+    tables = write_results(root)
+    count, store = "SELECT count(*) AS n FROM registry.tables", Store(root)
+    for known in (tables, tables[:1], tables):
+        build_catalog(store.catalog, known, root, studies={})
+        assert store.sql(count)["n"].item() == len(store.tables()) == len(known)
+    put(root, "features/ores/sizes.parquet", SIZES.assign(mean_radius=1.0), SIZES_SCHEMA)  # and in a file by itself
+    assert store.sql("SELECT sum(mean_radius) AS r FROM features.ores__sizes")["r"].item() == 3.0
+
+
+def test_many_keys_are_one_parameter(store):
+    found = store.sql("SELECT row_id, zt FROM datasets.ores WHERE row_id IN (SELECT unnest(?)) ORDER BY ALL", [[5, 2]])
+    assert_frame_equal(found, ORES.loc[[1, 4], ["row_id", "zt"]].reset_index(drop=True))
 
 
 def test_the_store_works_from_another_folder(store, tmp_path, monkeypatch):

@@ -13,7 +13,7 @@ from schemas.tables.dataset import REJECTS, crystal_key, dataset_schema, sites_s
 
 def main(job):
     name, dataset = job.wildcards.dataset, CrystalDataset(**job.params.spec)
-    raw, refused = raw_crystals(dataset, {Path(path).name: Path(path) for path in job.input.raw})
+    raw, refused = raw_crystals(dataset, {Path(path).name: Path(path) for path in job.input.raw}, share=None)
     shares = zip(job.input.crystals, job.input.sites, job.input.rejects, strict=True)
     parsed = [Parsed(*map(read_table, share)) for share in shares]
     clean, sites, rejects = clean_crystals(raw, refused, parsed, dataset, name)

@@ -14,7 +14,7 @@ from schemas.tables.dataset import REJECTS, crystal_key, parsed_schema, sites_sc
 def main(job):
     name, dataset = job.wildcards.dataset, CrystalDataset(**job.params.spec)
     shard, shards = share_of(job.wildcards.scatteritem)
-    raw, _ = raw_crystals(dataset, {Path(path).name: Path(path) for path in job.input})
+    raw, _ = raw_crystals(dataset, {Path(path).name: Path(path) for path in job.input}, (shard, shards))
     parsed = parse_shard(raw, dataset, dataset.key, shard, shards)
     about, key = {"lineage": job.lineage, "attributes": {"dataset": name}}, crystal_key(dataset)
     write_table(parsed.crystals, job.output.crystals, parsed_schema(name, key), **about)
