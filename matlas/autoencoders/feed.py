@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from itertools import chain
 from pathlib import Path
 from typing import Protocol
 
@@ -19,6 +18,7 @@ from matlas.autoencoders.streams import ORDER, generator_of
 CPU_BYTES = 2**30  # of float32 rows that a training on the CPU keeps in memory
 GPU_SHARE = 0.5  # of the memory of a GPU, of which the rest is left to the network
 SHARD_BYTES = 64 * 2**20
+MOST_SHARDS = 512  # files open at a time while rows are dealt out
 _EVALUATED_AT_ONCE = 16_384  # bounds memory
 
 
@@ -83,7 +83,8 @@ class StreamedRows:
         """batches : prepared rows (b, p), of `shape` (n, p) all together; folder : where shards are written, and left
         to the caller."""
         self.device, self._shape, self._digest = device, shape, hashlib.sha256()
-        self._files = [folder / f"{shard}.float32" for shard in range(-(-4 * shape[0] * shape[1] // shard_bytes))]
+        shards = min(MOST_SHARDS, -(-4 * shape[0] * shape[1] // shard_bytes))
+        self._files = [folder / f"{shard}.float32" for shard in range(shards)]
         folder.mkdir(parents=True, exist_ok=True)
         rng = np.random.default_rng(random_state)
         with ExitStack() as stack:
@@ -100,27 +101,28 @@ class StreamedRows:
 
     def batches(self, batch_size: int, random_state: int, epoch: int) -> Iterator[Tensor]:
         draws = generator_of(torch.device("cpu"), random_state, ORDER, epoch)
-        order = torch.randperm(len(self._files), generator=draws).tolist()
-        rest = torch.empty(0, self._shape[1])
-        for shard in chain(self._read_ahead(order), [None]):
-            if shard is None:  # what is left of the last
-                whole = rest
-            else:
-                rows = torch.cat([rest, shard.index_select(0, torch.randperm(len(shard), generator=draws))])
-                kept = len(rows) % batch_size
-                whole, rest = rows[: len(rows) - kept], rows[len(rows) - kept :]
-            for batch in whole.split(batch_size) if len(whole) else ():
-                yield self._on_device(batch)
+        rest = torch.empty(0, self._shape[1], device=self.device)  # of the last shard, too few for a batch
+        for shard in self._read_ahead(torch.randperm(len(self._files), generator=draws).tolist()):
+            order = torch.randperm(len(shard), generator=draws).to(self.device)
+            if len(rest):
+                head, order = order[: batch_size - len(rest)], order[batch_size - len(rest) :]
+                rest = torch.cat([rest, shard.index_select(0, head)])
+                if len(rest) < batch_size:
+                    continue
+                yield rest
+            whole = len(order) - len(order) % batch_size
+            for chosen in order[:whole].split(batch_size) if whole else ():
+                yield shard.index_select(0, chosen)
+            rest = shard.index_select(0, order[whole:])
+        if len(rest):
+            yield rest
 
     def parts(self) -> Iterator[Tensor]:
         for shard in self._read_ahead(range(len(self._files))):
-            yield from map(self._on_device, shard.split(_EVALUATED_AT_ONCE))
+            yield from shard.split(_EVALUATED_AT_ONCE)
 
     def update(self, digest: hashlib._Hash) -> None:
         digest.update(repr(self._shape).encode() + self._digest.digest())
-
-    def _on_device(self, rows: Tensor) -> Tensor:
-        return rows if self.device.type == "cpu" else rows.pin_memory().to(self.device, non_blocking=True)
 
     def _read_ahead(self, order: Iterable[int]) -> Iterator[Tensor]:
         with ThreadPoolExecutor(1) as reader:
@@ -134,7 +136,8 @@ class StreamedRows:
                 yield waiting.result()
 
     def _read(self, shard: int) -> Tensor:
-        return torch.from_numpy(np.fromfile(self._files[shard], dtype=np.float32).reshape(-1, self._shape[1]))
+        rows = np.fromfile(self._files[shard], dtype=np.float32).reshape(-1, self._shape[1])
+        return torch.from_numpy(rows).to(self.device)
 
 
 def fits_on(device: torch.device, shape: tuple[int, int]) -> bool:
