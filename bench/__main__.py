@@ -26,7 +26,8 @@ from matlas.tables import write_table
 from schemas.tables.bench import BENCH
 
 MODULES = (
-    "composition", "crystal", "cluster", "embedding", "training", "retrieval", "million", "pixels", "workflow"
+    "composition", "crystal", "cluster", "embedding", "training", "streaming", "retrieval", "million", "pixels",
+    "scale", "workflow", "overhead",
 )  # fmt: skip
 RESULTS = Path("results")
 

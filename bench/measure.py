@@ -25,7 +25,14 @@ def compare(
     comparison: str, title: str, ours: Callable, peer: Callable, agree: Callable[[Any, Any], None], *, repeats: int = 5
 ) -> list[dict]:
     """The seconds of both sides; peer/ours of each pair (`ratio`); and the ratio of the fastest times, since a busy
-    machine can slow one side more than the other (`ratio_of_fastest`).
+    machine can slow one side more than the other (`ratio_of_fastest`). Of `agree`, see `in_turn`."""
+    return ratios(comparison, title, *in_turn(ours, peer, agree, repeats=repeats))
+
+
+def in_turn(
+    ours: Callable, peer: Callable, agree: Callable[[Any, Any], None], *, repeats: int
+) -> tuple[list[float], list[float]]:
+    """The seconds of ours and of the peer, pair by pair.
 
     agree(ours(), peer()) raises when the two sides do not compute the same; it runs first and is not timed.
     """
@@ -35,6 +42,11 @@ def compare(
         took = {side: _seconds(side) for side in ((ours, peer) if repeat % 2 else (peer, ours))}
         mine.append(took[ours])
         theirs.append(took[peer])
+    return mine, theirs
+
+
+def ratios(comparison: str, title: str, mine: Sequence[float], theirs: Sequence[float]) -> list[dict]:
+    """What `compare` says of the seconds of both sides."""
     return [
         measured(comparison, title, "ratio", [b / a for a, b in zip(mine, theirs, strict=True)]),
         measured(comparison, title, "ratio_of_fastest", [min(theirs) / min(mine)]),

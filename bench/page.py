@@ -67,7 +67,9 @@ def _limits(rows: pd.DataFrame) -> Part:
     for row in rows.itertuples():
         value = f"{number(row.value)}{_unit(row)}"
         body.append([row.title, row.metric.replace("_", " "), value, _spread(row), _target(row), _verdict([row])])
-    return Part("What has no peer", ["Measured", "What", "#Value", "#Smallest to largest", "#Target", ""], body)
+    return Part(
+        "Limits of time, memory and growth", ["Measured", "What", "#Value", "#Smallest to largest", "#Target", ""], body
+    )
 
 
 def _runs(attributes: Sequence[dict[str, str]]) -> Part:
