@@ -94,7 +94,7 @@ class StoredRows:
             if which is not None:
                 here = which[np.searchsorted(which, here[0]) : np.searchsorted(which, here[-1], side="right")]
             if len(here):
-                yield np.concatenate([groups.take(rows[here]) for groups, rows in self._tables], axis=1)
+                yield np.concatenate([groups.values(rows[here]) for groups, rows in self._tables], axis=1)
 
 
 def rows_of_views(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from os import PathLike
@@ -120,54 +120,68 @@ def _encodings(schema: TableSchema) -> dict:
 def read_table(path: str | PathLike, columns: list[str] | None = None) -> pd.DataFrame:
     """Read a table, or some of its columns in the order asked for. Raises DataError for an unknown column."""
     info = table_info(path)
-    unknown = [c for c in columns or [] if c not in info.columns]
-    if unknown:
-        raise DataError(f"unknown column {unknown[0]!r}", where=path, expected=f"one of {info.columns}")
     try:
-        table = pq.read_table(path, columns=columns)
+        table = pq.read_table(path, columns=None if columns is None else _known(columns, info.columns, path))
     except (pa.ArrowInvalid, OSError) as error:
         raise _damaged(path, error) from error
+    return _frame(table, info.fields)
+
+
+def _known(columns: Sequence[str], known: Sequence[str], path: str | PathLike) -> list[str]:
+    unknown = [c for c in columns if c not in known]
+    if unknown:
+        raise DataError(f"unknown column {unknown[0]!r}", where=path, expected=f"one of {list(known)}")
+    return list(columns)
+
+
+def _frame(table: pa.Table, fields: Iterable[Field]) -> pd.DataFrame:
     frame = table.to_pandas()
-    for f in info.fields:  # through float64, where pandas puts integers with gaps, large ones would lose digits
+    for f in fields:  # through float64, where pandas puts integers with gaps, large ones would lose digits
         if f.dtype == "int64" and f.nullable and f.name in frame.columns:
             frame[f.name] = table.column(f.name).to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
     return frame
 
 
 class RowGroups:
-    """Columns of a table as float64, of which one row group is held at a time.
+    """Some rows of a table, of which one row group is held at a time."""
 
-    Raises DataError for an unknown column; NaN stands for a missing number.
-    """
-
-    def __init__(self, path: str | PathLike, columns: list[str]) -> None:
+    def __init__(self, path: str | PathLike, columns: list[str] | None = None) -> None:
+        """columns : which are read, all by default. Raises DataError for an unknown one."""
         info = table_info(path)
-        unknown = [c for c in columns if c not in info.columns]
-        if unknown:
-            raise DataError(f"unknown column {unknown[0]!r}", where=path, expected=f"one of {info.columns}")
-        self.columns, self._file = list(columns), pq.ParquetFile(path)
+        self.columns = info.columns if columns is None else _known(columns, info.columns, path)
+        self._fields = [f for f in info.fields if f.name in self.columns]
+        self._file = pq.ParquetFile(path)
         groups = self._file.metadata
         self._ends = np.cumsum([groups.row_group(i).num_rows for i in range(groups.num_row_groups)])
-        self._held: tuple[int, np.ndarray] | None = None
+        self._held: tuple[int, pa.Table] | None = None
 
-    def take(self, rows: np.ndarray) -> np.ndarray:
-        """(b, p) values of the rows at positions (b,), in any order."""
+    def values(self, rows: np.ndarray) -> np.ndarray:
+        """(b, p) float64 of the rows at positions (b,), in any order; NaN stands for a missing number."""
         found = np.empty((len(rows), len(self.columns)))
-        group = np.searchsorted(self._ends, rows, side="right")
-        for number in np.unique(group):
-            here = group == number
-            values = self._read(int(number))
-            found[here] = values[rows[here] - (self._ends[number] - len(values))]
+        for here, table, within in self._parts(rows):
+            for i, name in enumerate(self.columns):
+                found[here, i] = table.column(name).to_numpy()[within]
         return found
 
-    def _read(self, number: int) -> np.ndarray:
+    def frame(self, rows: np.ndarray) -> pd.DataFrame:
+        """The rows at positions (b,), in any order, as `read_table` gives them."""
+        empty = self._file.schema_arrow.empty_table().select(self.columns)
+        parts = [(here, table.take(within)) for here, table, within in self._parts(rows)]
+        places = np.concatenate([np.empty(0, np.int64), *(here for here, _ in parts)])
+        return _frame(pa.concat_tables([empty, *(part for _, part in parts)]).take(places.argsort()), self._fields)
+
+    def _parts(self, rows: np.ndarray) -> Iterator[tuple[np.ndarray, pa.Table, np.ndarray]]:
+        """For each row group that holds some: their places in `rows`, the group, and their places in it."""
+        group = np.searchsorted(self._ends, rows, side="right")
+        for number in np.unique(group):
+            table = self._group(int(number))
+            here = np.flatnonzero(group == number)
+            yield here, table, rows[here] - (self._ends[number] - len(table))
+
+    def _group(self, number: int) -> pa.Table:
         if self._held is None or self._held[0] != number:
             self._held = None  # the old one goes before the new one comes
-            table = self._file.read_row_group(number, columns=self.columns)
-            values = np.empty((table.num_rows, len(self.columns)))
-            for i, name in enumerate(self.columns):
-                values[:, i] = table.column(name).to_numpy()
-            self._held = number, values
+            self._held = number, self._file.read_row_group(number, columns=self.columns).combine_chunks()
         return self._held[1]
 
 

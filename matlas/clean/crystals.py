@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -91,24 +92,26 @@ def parse_shard(raw: pd.DataFrame, dataset: CrystalDataset, key: str, shard: int
 def clean_crystals(
     raw: pd.DataFrame,
     rejects_of_raw: pd.DataFrame,
-    parsed: list[Parsed],
+    crystals: Sequence[pd.DataFrame],
+    rejects: Sequence[pd.DataFrame],
     dataset: CrystalDataset,
     name: str = "dataset",
-) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """One row a crystal, in the order in which their identifiers first occur.
 
-    raw, rejects_of_raw : of `raw_crystals`; parsed : all shards, in any order. A column has the value of the first
-    table, in the order of the definition, that gives one. `values_differ` is true where two tables give different
-    texts, or numbers further apart than 1e-3 of the column's unit and 1e-3 of the larger of the two (so 1 meV/atom,
-    and 0.1 % of a modulus above 1 GPa). A refused row gives nothing: no structure, no value, no in_<table>.
-    Returns (clean, sites, rejects): clean as `dataset_schema` has it, sites in the order of clean.
+    raw, rejects_of_raw : of `raw_crystals`; crystals, rejects : of all shards, in any order (`Parsed`). A column has
+    the value of the first table, in the order of the definition, that gives one. `values_differ` is true where two
+    tables give different texts, or numbers further apart than 1e-3 of the column's unit and 1e-3 of the larger of the
+    two (so 1 meV/atom, and 0.1 % of a modulus above 1 GPa). A refused row gives nothing: no structure, no value, no
+    in_<table>.
+    Returns (clean, rejects), as `dataset_schema` and REJECTS have them.
     Raises DataError when a shard is missing or given twice, when more than `max_reject_share` of all rows are refused,
     and when no crystal is left.
     """
     key = dataset.key
-    rejects = as_rejects([rejects_of_raw, *(part.rejects for part in parsed)])
+    rejects = as_rejects([rejects_of_raw, *rejects])
     good = raw[~raw["row"].isin(rejects["row"])]
-    crystals = pd.concat([part.crystals for part in parsed], ignore_index=True)
+    crystals = pd.concat(crystals, ignore_index=True)
     ids = pd.Index(good["id"].unique(), name=key)
     if crystals[key].duplicated().any() or set(crystals[key]) != set(ids):
         raise DataError(
@@ -139,14 +142,12 @@ def clean_crystals(
         clean["values_differ"] = differ
     clean = add_columns(clean, dataset.derived, dataset.flags)
 
-    sites = pd.concat([part.sites for part in parsed], ignore_index=True)
-    sites = sites.iloc[np.argsort(ids.get_indexer(sites[key]), kind="stable")].reset_index(drop=True)
     log.info(
         "%s: %d rows read, %d refused; %d crystals, %d of them in several tables, %d disordered, %d with values that "
         "differ", name, rows, rejects["row"].nunique(), len(clean), int((by_id["table"].nunique() > 1).sum()),
         int(clean["disordered"].sum()), int(differ.sum()),
     )  # fmt: skip
-    return clean[dataset_schema(name, dataset).columns], sites, rejects
+    return clean[dataset_schema(name, dataset).columns], rejects
 
 
 def _describe(crystal: Crystal, symprec: float) -> dict:

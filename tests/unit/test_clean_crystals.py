@@ -5,6 +5,8 @@ import gzip
 import json
 import os
 import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
@@ -20,10 +22,11 @@ from matlas.crystals.read import read_crystal
 from matlas.crystals.stored import read_crystals, symmetry_frame
 from matlas.crystals.structure import Crystal
 from matlas.errors import DataError
+from matlas.shards import gathered
 from matlas.simulate.crystals import crystals, write_crystals
 from matlas.tables import write_table
 from schemas.config.datasets import CrystalDataset
-from schemas.tables.dataset import REJECTS, SYMMETRY, dataset_schema, sites_schema
+from schemas.tables.dataset import REJECTS, SYMMETRY, crystal_key, dataset_schema, sites_schema
 
 COLUMNS = {"band_gap": "gap", "lab": {"source": "lab", "dtype": "string", "description": "lab", "nullable": True}}
 
@@ -70,7 +73,13 @@ def cleaned(dataset, files, shards=1):
         raw, _ = raw_crystals(dataset, files, (shard, shards))
         parsed.append(parse_shard(raw, dataset, dataset.key, shard, shards))
     raw, rejects = raw_crystals(dataset, files, share=None)
-    return clean_crystals(raw, rejects, parsed[::-1], dataset, "toy")
+    parts = [part.crystals for part in parsed[::-1]], [part.rejects for part in parsed]
+    clean, rejects = clean_crystals(raw, rejects, *parts, dataset, "toy")
+    with TemporaryDirectory() as folder:
+        paths = [Path(folder) / f"{number}.parquet" for number in range(shards)]
+        for part, path in zip(parsed, paths, strict=True):
+            write_table(part.sites, path, sites_schema("toy", crystal_key(dataset)))
+        return clean, pd.concat(gathered(paths, clean[dataset.key]), ignore_index=True), rejects
 
 
 # raw tables
@@ -261,7 +270,7 @@ def test_a_missing_or_doubled_shard_is_noticed(tmp_path):
     parts = [parse_shard(raw, dataset, "material_id", shard, 2) for shard in range(2)]
     for wrong in (parts[:1], [*parts, parts[0]]):
         with pytest.raises(DataError, match="shards don't add up.*expected 3 crystals"):
-            clean_crystals(raw, rejects, wrong, dataset)
+            clean_crystals(raw, rejects, [part.crystals for part in wrong], [], dataset)
 
 
 def test_the_structure_is_that_of_the_first_row_where_it_is_good(tmp_path):

@@ -193,7 +193,8 @@ class Stored:
                             "structure": self.cifs})  # fmt: skip
         parsed = [parse_shard(raw, CRYSTALS, CRYSTALS.key, shard, 2) for shard in range(2)]
         none = pd.DataFrame({column: pd.Series(dtype=object) for column in REJECTS.columns})
-        clean, sites, _ = clean_crystals(raw, none, parsed, CRYSTALS, "made_up")
+        clean, _ = clean_crystals(raw, none, [p.crystals for p in parsed], [p.rejects for p in parsed], CRYSTALS)
+        sites = pd.concat([part.sites for part in parsed])
         paths = folder / "dataset.parquet", folder / "sites.parquet"
         write_table(clean, paths[0], dataset_schema("made_up", CRYSTALS))
         write_table(sites, paths[1], sites_schema("made_up", crystal_key(CRYSTALS)))

@@ -96,7 +96,7 @@ def test_missing_numbers_of_a_row_group_are_nan(tmp_path):
     schema = replace(DATASET, fields=(KEY, COMPOSITION, Field("hours", "float64", "h", "hours", nullable=True)))
     frame = pd.DataFrame({"row_id": [3, 1, 2], "composition": "TiO", "hours": [1.0, np.nan, 3.0]})
     write_table(frame, tmp_path / "t.parquet", schema)
-    found = RowGroups(tmp_path / "t.parquet", ["hours", "row_id"]).take(np.array([2, 0, 1]))
+    found = RowGroups(tmp_path / "t.parquet", ["hours", "row_id"]).values(np.array([2, 0, 1]))
     np.testing.assert_array_equal(found, [[3.0, 2.0], [1.0, 3.0], [np.nan, 1.0]])
     with pytest.raises(DataError, match="unknown column 'days'"):
         RowGroups(tmp_path / "t.parquet", ["days"])
