@@ -1,4 +1,9 @@
-"""Training an autoencoder; a killed training goes on from its last checkpoint."""
+"""Training an autoencoder; a killed training goes on from its last checkpoint.
+
+Steps are not compiled: on a CPU those of a 132-32-10-32-132 network took as long by `torch.compile` (0.95 and 0.98 of
+the speed, batches of 256 and 1,024), and the first 25 s. bfloat16 was 0.76 and 1.23 times as fast; it is off by
+default.
+"""
 
 from __future__ import annotations
 
