@@ -57,6 +57,8 @@ class Entities(Model):
                 "either `source` (an id of config/sources.yaml), `path` (a file or folder of yours) or, of crystals, "
                 "`query` (what the Materials Project is asked)"
             )
+        if self.file and not self.source:
+            raise ValueError("`file` says which file of a `source`; a dataset with `path` or `query` has none to choose")
         return self
 
     @property
