@@ -12,7 +12,7 @@ define next_steps
 	@echo '  matlas$(2) features get estm --views magpie --columns composition,zt -o magpie.csv --format csv'
 endef
 
-.PHONY: api demo reproduce slurm test bench soak lint format lock docs clean
+.PHONY: api cubes demo reproduce slurm test bench soak lint format lock docs clean
 
 demo: $(VENV)/installed
 	$(RUN) snakemake --cores $(CORES) --configfile config/demo.yaml
@@ -53,6 +53,8 @@ lock: $(VENV)/installed
 	  requirements-api.in | grep -vE '^(nvidia-|cuda-|triton)' | grep -vxFf requirements.lock > requirements-api.lock
 	$(RUN) uv pip compile --universal --python-version 3.11 --no-header --no-annotate --quiet -c requirements.lock \
 	  requirements-slurm.in | grep -vE '^(nvidia-|cuda-|triton)' | grep -vxFf requirements.lock > requirements-slurm.lock
+	$(RUN) uv pip compile --universal --python-version 3.11 --no-header --no-annotate --quiet -c requirements.lock \
+	  requirements-cubes.in | grep -vE '^(nvidia-|cuda-|triton)' | grep -vxFf requirements.lock > requirements-cubes.lock
 
 $(VENV)/installed: requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info[:2] <= (3, 13) else f"matlas needs Python 3.11 to 3.13, this is {sys.version.split()[0]}: make PYTHON=python3.12 …")'
@@ -64,6 +66,10 @@ $(VENV)/installed: requirements.lock pyproject.toml
 # what asking the Materials Project needs: mp-api and what it brings, 160 MB
 api: $(VENV)/installed requirements-api.lock
 	$(VENV)/bin/python -m pip install --quiet --requirement requirements.lock --requirement requirements-api.lock
+
+# what reading spectrum images of microscopes needs: HyperSpy's input and output layer
+cubes: $(VENV)/installed requirements-cubes.lock
+	$(VENV)/bin/python -m pip install --quiet --no-deps --requirement requirements-cubes.lock
 
 # what profiles/slurm needs: SLURM's executor plugin
 slurm: $(VENV)/installed requirements-slurm.lock

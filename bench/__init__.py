@@ -12,6 +12,7 @@ streaming     training on a million rows from disk against from memory, and agai
 retrieval     questions to a store of a million rows against pandas
 million       a million compositions to a validated Parquet table, in seconds and memory
 pixels        memory of the raw-pixel pipeline at 1,800 and 18,000 images
+unmixing      fully constrained unmixing of 100,000 pixels against scipy's nnls pixel by pixel
 scale         the workflow from thousands to a million rows: memory, and how its time grows
 workflow      a call of the workflow that finds nothing to do
 overhead      a whole study by the workflow against a plain script that does the same (plain_script)
