@@ -166,9 +166,7 @@ def _by_rosettasciio(path: Path, key: str | None, reader: str | None) -> Raw:
     try:
         from rsciio import IO_PLUGINS, exceptions  # here, since not every job reads a format of microscopes
     except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"reading {path.suffix} files needs RosettaSciIO", where=path, do="make cubes"
-        ) from error
+        raise ConfigError(f"reading {path.suffix} files needs RosettaSciIO", where=path, do="run make cubes") from error
     module = importlib.import_module(_plugin(path, reader, IO_PLUGINS)["api"])
     foreign = [e for e in vars(exceptions).values() if isinstance(e, type) and issubclass(e, Exception)]
     with readable(path, *foreign):

@@ -418,7 +418,7 @@ def test_reading_an_array_does_not_import_rosettasciio(saved):
 def test_without_rosettasciio_the_error_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "rsciio", None)
     (tmp_path / "a.hspy").write_bytes(b"")
-    with pytest.raises(ConfigError, match="Make cubes"):
+    with pytest.raises(ConfigError, match="Run make cubes"):
         read_cube(tmp_path / "a.hspy", counts=True)
 
 
