@@ -8,11 +8,12 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.cluster import hierarchy
 
-from matlas.errors import ConfigError, nearest
+from matlas.errors import ConfigError, DataError, nearest
 
 log = logging.getLogger(__name__)
 
 LINKAGES = ("ward", "average", "complete")
+MOST_ROWS = 30_000  # their distances take 3.6 GB
 
 
 def agglomerative_labels(scores: np.ndarray, k: Sequence[int], *, linkage: str = "ward") -> np.ndarray:
@@ -22,11 +23,16 @@ def agglomerative_labels(scores: np.ndarray, k: Sequence[int], *, linkage: str =
     merged next: "ward" the growth of the sum of squares within clusters, "average" or "complete" the mean or largest
     Euclidean distance of their rows. The partitions are those of scikit-learn's `AgglomerativeClustering(k, linkage=…)`
     which cuts the same tree of SciPy's, but builds it anew for each k. Memory: 4 n² bytes for the distances.
-    Raises ConfigError for an unknown linkage. Source: Müllner 2011, arXiv:1109.2378; Ward 1963,
+    Raises ConfigError for an unknown linkage, DataError for more than MOST_ROWS rows. Source: Müllner 2011, arXiv:1109.2378; Ward 1963,
     doi:10.1080/01621459.1963.10500845.
     """
     if linkage not in LINKAGES:
         raise ConfigError("unknown linkage", expected=nearest(linkage, LINKAGES), found=repr(linkage))
+    if len(scores) > MOST_ROWS:
+        raise DataError(
+            "too many rows for a tree, which needs the distances of all pairs", expected=f"at most {MOST_ROWS:,} rows",
+            found=f"{len(scores):,}", do="cluster them with kmeans or hdbscan",
+        )  # fmt: skip
     log.info("%s linkage of %d rows", linkage, len(scores))
     merged = hierarchy.linkage(scores, method=linkage, metric="euclidean")[:, :2].astype(np.int64)
     return np.stack([_cut(merged, number) for number in k], axis=1)

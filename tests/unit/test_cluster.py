@@ -340,6 +340,11 @@ def test_the_clusters_of_a_tree_are_counted_as_rows_mention_them():
     np.testing.assert_array_equal(result.labels[:, 2], [0, 1, 0, 2, 3])
 
 
+def test_a_tree_of_more_rows_than_their_distances_allow_is_refused_at_once():
+    with pytest.raises(DataError, match="too many rows for a tree.*at most 30,000 rows, found 30,001"):
+        sweep(np.zeros((30_001, 2)), algorithm="agglomerative", k=[2])
+
+
 def test_a_misspelt_linkage_is_refused_with_the_nearest_name(structureless):
     with pytest.raises(ConfigError, match=r"unknown linkage: expected 'ward' \(nearest\), found 'wards'"):
         sweep(structureless, algorithm="agglomerative", k=[2], linkage="wards")
