@@ -23,8 +23,8 @@ def agglomerative_labels(scores: np.ndarray, k: Sequence[int], *, linkage: str =
     merged next: "ward" the growth of the sum of squares within clusters, "average" or "complete" the mean or largest
     Euclidean distance of their rows. The partitions are those of scikit-learn's `AgglomerativeClustering(k, linkage=…)`
     which cuts the same tree of SciPy's, but builds it anew for each k. Memory: 4 n² bytes for the distances.
-    Raises ConfigError for an unknown linkage, DataError for more than MOST_ROWS rows. Source: Müllner 2011, arXiv:1109.2378; Ward 1963,
-    doi:10.1080/01621459.1963.10500845.
+    Raises ConfigError for an unknown linkage, DataError for more than MOST_ROWS rows.
+    Source: Müllner 2011, arXiv:1109.2378; Ward 1963, doi:10.1080/01621459.1963.10500845.
     """
     if linkage not in LINKAGES:
         raise ConfigError("unknown linkage", expected=nearest(linkage, LINKAGES), found=repr(linkage))
