@@ -53,6 +53,32 @@ rule clean_images:
         "../workflow_scripts/clean/clean_images.py"
 
 
+rule clean_cube:
+    input:
+        lambda w: raw_file(w.dataset),
+    output:
+        clean=update("<results>/datasets/{dataset}.parquet"),
+        rejects=update("<results>/rejects/{dataset}.parquet"),
+    log:
+        "<logs>/clean/{dataset}.log",
+    benchmark:
+        "<benchmarks>/clean/{dataset}.tsv"
+    wildcard_constraints:
+        dataset=of_kind("cube"),
+    threads: 1
+    resources:
+        mem_mb=3000,
+        runtime=20,
+    params:
+        spec=lambda w: spec(ATLAS.datasets[w.dataset]),
+        simulated=lambda w: is_simulated(w.dataset),
+        code=code_of("clean/clean_cube.py"),
+    message:
+        "Cleaning dataset {wildcards.dataset}"
+    script:
+        "../workflow_scripts/clean/clean_cube.py"
+
+
 # Structures are parsed and their symmetry is found in shards, each an equal share of the crystals.
 rule parse_crystals:
     input:

@@ -100,6 +100,32 @@ rule featurize_crystals:
         "../workflow_scripts/featurize/featurize_crystals.py"
 
 
+rule featurize_spectra:
+    input:
+        dataset="<results>/datasets/{dataset}.parquet",
+        cube=lambda w: raw_file(w.dataset),
+    output:
+        "<results>/features/{dataset}/{view}.parquet",
+    log:
+        "<logs>/featurize/{dataset}/{view}.log",
+    benchmark:
+        "<benchmarks>/featurize/{dataset}/{view}.tsv"
+    wildcard_constraints:
+        view=one_of(name for name, v in ATLAS.views.items() if v.kind == "cube"),
+    threads: 1
+    resources:
+        mem_mb=3000,
+        runtime=30,
+    params:
+        spec=lambda w: spec(ATLAS.views[w.view]),
+        cube=lambda w: spec(ATLAS.datasets[w.dataset]),
+        code=code_of("featurize/featurize_spectra.py"),
+    message:
+        "Computing view {wildcards.view} of {wildcards.dataset}"
+    script:
+        "../workflow_scripts/featurize/featurize_spectra.py"
+
+
 rule select_features:
     input:
         dataset="<results>/datasets/{dataset}.parquet",

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from matlas.cubes.prepare import check_steps
 from matlas.errors import ConfigError, closest
 from schemas.config.datasets import Column, CompositionDataset, CrystalDataset, Dataset
 from schemas.config.methods import Methods
 from schemas.config.sources import Source
 from schemas.config.studies import Claim, Figure, Study, Use, names_of, uses
-from schemas.config.views import JoinedView, NetworkView, SelectedView
+from schemas.config.views import JoinedView, NetworkView, SelectedView, SpectrumView
 from schemas.fields import FIELDS
 from schemas.learning import check_learning
 from schemas.parsing import known
@@ -20,6 +21,7 @@ from schemas.tables.dataset import crystal_columns, dataset_schema, fixed_column
 # kinds of figures that show what not every study has
 NEEDS_LABEL = ("label_map", "score_summary", "score_by_stage", "contingency")
 NEEDS_IMAGES = ("sensitivity", "image_examples", "exemplars", "outliers")
+NEEDS_CUBE = ("phase_map",)
 
 
 def check_dataset(name: str, dataset: Dataset, sources: Mapping[str, Source], where: str) -> None:
@@ -98,6 +100,13 @@ def check_view(view: object, views: Mapping, sources: Mapping[str, Source], meth
                 raise ConfigError(what, where=f"{where}: of", found=repr(part), do="name the views that it is made of")
     if isinstance(view, SelectedView):
         known(view.split, methods.splits, "split", f"{where}: split")
+    if isinstance(view, SpectrumView):
+        try:
+            check_steps(view.steps)
+        except ConfigError as error:
+            raise ConfigError(
+                error.what, where=f"{where}: steps", expected=error.expected, found=error.found
+            ) from error
     if isinstance(view, NetworkView):
         known(view.weights, sources, "source", f"{where}: weights")
         if len(files := sources[view.weights].files) > 1:
@@ -156,7 +165,8 @@ def check_study(study: Study, path: Path, datasets: Mapping, views: Mapping, met
 
 
 # what can be said of the entities of a dataset: crystals have a composition too
-DESCRIBED_BY = {"composition": ("composition",), "crystal": ("crystal", "composition"), "image": ("image",)}
+DESCRIBED_BY = {"composition": ("composition",), "crystal": ("crystal", "composition"), "image": ("image",),
+                "cube": ("cube",)}  # fmt: skip
 
 
 def fits(view: str, views: Mapping, kind: str, where: str) -> None:
@@ -227,6 +237,7 @@ def _has_what_it_shows(figure: Figure, study: Study, dataset: Dataset, where: st
         (("condition_effects",), study.evaluation.conditions, "conditions", "name columns in evaluation.conditions"),
         (("outlier_recall",), study.inspections, "a search for outliers", "name one in inspections"),
         (NEEDS_IMAGES, dataset.kind == "image", "a dataset of images", "leave it out"),
+        (NEEDS_CUBE, dataset.kind == "cube", "a dataset of pixels (kind cube)", "leave it out"),
     ):
         if figure.kind in kinds and not there:
             raise ConfigError(f"a figure of kind {figure.kind} needs {what}", where=where, do=do)

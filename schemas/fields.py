@@ -128,6 +128,11 @@ _ALL = (
     Field("component", "int64", "1", "Number of the component, from 0", minimum=0),
     Field("feature", "string", "", "Column of the view"),
     Field("loading", "float64", "1", "Weight of the (standardised) feature in the component"),
+    Field("pixel_id", "int64", "1", "Number of the pixel from 1, row by row of the image", minimum=1),
+    Field("pixel_y", "int64", "px", "Row of the pixel in the image, from 0 at the top", minimum=0),
+    Field("pixel_x", "int64", "px", "Column of the pixel in the image, from 0 on the left", minimum=0),
+    Field("total", "float64", "", "Sum over all channels of the pixel's spectrum, in the unit of the data"),
+    Field("material", "string", "", "Material with the largest share in the pixel, as the source gives it"),
     Field("cluster", "int64", "1", "Cluster label at the K with the largest silhouette; -1 is noise", minimum=-1),
     Field("distance", "float64", "1", "Euclidean distance to the centroid of the row's cluster (of noise: to the "
           "nearest centroid), in the clustered space", minimum=0.0, nullable=True),

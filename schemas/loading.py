@@ -19,7 +19,7 @@ from schemas.config.datasets import CrystalDataset, Dataset, ImageDataset, Table
 from schemas.config.methods import Methods
 from schemas.config.settings import Settings
 from schemas.config.sources import Source
-from schemas.config.studies import NamedJoinedView, NamedSelectedView, Study, names_of
+from schemas.config.studies import NamedJoinedView, NamedSelectedView, NamedSpectrumView, Study, names_of
 from schemas.config.views import NETWORK_STAGES, NetworkView, StageView, View
 from schemas.parsing import known, name_is_valid, parse, parse_each
 from schemas.strict_yaml import read_yaml
@@ -136,7 +136,11 @@ def _names_of_rules_are_refused(files: Mapping[str, Path], rules: Path) -> None:
 def _take_own(study: Study, datasets: dict, views: dict, defined_in: dict, path: Path) -> None:
     """Add the dataset and views that a study defines itself to the common ones."""
     own = [] if isinstance(study.dataset, str) else [("dataset", study.dataset, datasets)]
-    own += [("view", v, views) for v in study.views if isinstance(v, NamedJoinedView | NamedSelectedView)]
+    own += [
+        ("view", v, views)
+        for v in study.views
+        if isinstance(v, NamedJoinedView | NamedSelectedView | NamedSpectrumView)
+    ]
     for kind, item, registry in own:
         if item.name in registry:
             raise ConfigError(

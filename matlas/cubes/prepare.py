@@ -22,8 +22,17 @@ LEFTOVERS = ("error", "drop")
 def prepare(cube: Cube, steps: Sequence[Mapping[str, Mapping | None]]) -> Cube:
     """Apply steps in order, each {name: its arguments}, as [{"crop": {"low": 1, "high": 10}}, {"anscombe": {}}].
 
-    Raises ConfigError for an unknown step and for arguments that it doesn't have, and what the steps raise.
+    Raises ConfigError as `check_steps` does, and what the steps raise.
     """
+    check_steps(steps)
+    for step in steps:
+        ((name, arguments),) = step.items()
+        cube = STEPS[name](cube, **(arguments or {}))
+    return cube
+
+
+def check_steps(steps: Sequence[Mapping[str, Mapping | None]]) -> None:
+    """Raise ConfigError for an unknown step and for arguments that it doesn't have, before there is a cube."""
     for i, step in enumerate(steps, 1):
         if len(step) != 1:
             raise ConfigError(f"step {i} of the preparation is not one step", expected="{name: arguments}",
@@ -32,12 +41,10 @@ def prepare(cube: Cube, steps: Sequence[Mapping[str, Mapping | None]]) -> Cube:
         if name not in STEPS:
             raise ConfigError(f"unknown step {name!r} of the preparation", expected=nearest(name, STEPS))
         try:
-            inspect.signature(STEPS[name]).bind(cube, **(arguments or {}))
+            inspect.signature(STEPS[name]).bind(None, **(arguments or {}))
         except TypeError as error:
             expected = list(inspect.signature(STEPS[name]).parameters)[1:]
             raise ConfigError(f"arguments of step {i}, {name}, don't fit", expected=expected, found=error) from error
-        cube = STEPS[name](cube, **(arguments or {}))
-    return cube
 
 
 def crop(cube: Cube, low: float, high: float) -> Cube:

@@ -13,6 +13,7 @@ scores       score_summary, score_by_stage
 contingency  contingency
 effects      condition_effects, sensitivity
 recall       outlier_recall
+phases       phase_map
 sheets       image_examples, exemplars, outliers
 ranking      cluster_ranking
 learning     figures of what is learned and read out, a package

@@ -24,6 +24,7 @@ from matlas.figures.learning.trust import coverage
 from matlas.figures.learning.widths import width_sweep
 from matlas.figures.maps import cluster_map, label_map, property_map
 from matlas.figures.parameters import left_out, narrowed
+from matlas.figures.phases import phase_map
 from matlas.figures.properties import property_boxes, property_trend
 from matlas.figures.ranking import cluster_ranking
 from matlas.figures.recall import outlier_recall
@@ -51,6 +52,7 @@ FIGURES: dict[str, Callable] = {
     "outlier_recall": outlier_recall,
     "image_examples": image_examples,
     "exemplars": exemplars,
+    "phase_map": phase_map,
     "outliers": outliers,
     "training_curves": training_curves,
     "reconstruction_parity": reconstruction_parity,

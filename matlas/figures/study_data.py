@@ -67,7 +67,8 @@ class StudyData:
     simulated : true as soon as one table was generated; label : column of `entities` with the true classes, which are
     for evaluation only; described_by : column that says in a word what an entity is; restrictions : what must be said
     of the network weights behind a view wherever it is shown; images : folder in which an entity's key is the path of
-    its image; white_level : the pixel value shown as white, where it isn't the largest that a file can hold.
+    its image; white_level : the pixel value shown as white, where it isn't the largest that a file can hold;
+    attributes : what the footer of the dataset's table says of it, such as the size of the image that pixels come from.
     histories, rebuilt : how the network of a space was trained, and some test rows as it rebuilds them; selections :
     view -> the columns it took and left out; parts : split -> key, fold, part, of splits that a space was fitted on.
     """
@@ -87,6 +88,7 @@ class StudyData:
     restrictions: dict[str, str] = field(default_factory=dict)
     images: Path | None = None
     white_level: float | None = None
+    attributes: dict[str, str] = field(default_factory=dict)
     agreement: pd.DataFrame | None = None
     scores: pd.DataFrame | None = None
     contingency: pd.DataFrame | None = None
@@ -216,6 +218,7 @@ def load_study_data(
         restrictions=dict(restrictions or {}),
         images=images,
         white_level=white_level,
+        attributes=about.attributes,
         **{layer: _stacked(found[layer], dataset) for layer in STUDY_TABLES},
         **{
             layer: {

@@ -32,11 +32,18 @@ def _quantised_resnet18() -> Callable[..., None]:
     return write_quantised_resnet18
 
 
+def _spectrum_image() -> Callable[..., None]:
+    from matlas.simulate.spectrum_images import write_spectrum_image
+
+    return write_spectrum_image
+
+
 GENERATORS = {
     "thermoelectrics": _thermoelectrics,
     "micrographs": _micrographs,
     "crystals": _crystals,
     "quantised_resnet18": _quantised_resnet18,
+    "spectrum_image": _spectrum_image,
 }
 
 

@@ -227,4 +227,52 @@ class CrystalDataset(Entities):
         return "chemical_family"
 
 
-Dataset = Annotated[CompositionDataset | ImageDataset | CrystalDataset, Field(discriminator="kind")]
+class CubeTruth(Model):
+    """Abundances of each pixel that the file of a cube gives too: which array, the order of its axes (`signal` runs
+    over the materials), and what the materials are called."""
+
+    array: str
+    axes: list[Literal["y", "x", "pixel", "signal"]] = ["y", "x", "signal"]
+    materials: list[Name] = Field(min_length=2)
+
+
+class SignalAxis(Model):
+    """The spectral axis of a file that has none: channel i stands at offset + scale * i, in `unit`."""
+
+    unit: str
+    offset: float
+    scale: float
+
+
+class CubeDataset(Entities):
+    """One row a pixel of a spectrum image: NumPy's .npy and .npz, MATLAB's .mat, or a format that HyperSpy reads.
+
+    `array` names the array (or the signal) where the file holds several; `axes` the order of its axes where the file
+    doesn't say, `pixel` standing for an image laid out in one line, with its `shape` (height, width) and
+    `pixel_order`: "row" where neighbours in the line are neighbours in x. `counts`: the numbers are counts, with
+    Poisson noise. `unit` of the spectral axis; `pixel_size`: the step between pixels and its unit.
+    """
+
+    kind: Literal["cube"]
+    key: Name = "pixel_id"
+    array: str | None = None
+    axes: list[Literal["y", "x", "pixel", "signal"]] | None = None
+    shape: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] | None = None
+    pixel_order: Literal["row", "column"] | None = None
+    counts: bool
+    unit: str | None = None
+    signal: SignalAxis | None = None
+    pixel_size: tuple[Annotated[float, Field(gt=0)], str] | None = None
+    reader: str | None = None
+    truth: CubeTruth | None = None
+
+    @property
+    def resampled_by(self) -> None:
+        return None
+
+    @property
+    def described_by(self) -> str | None:
+        return "material" if self.truth else None
+
+
+Dataset = Annotated[CompositionDataset | ImageDataset | CrystalDataset | CubeDataset, Field(discriminator="kind")]

@@ -58,9 +58,19 @@ class SampleCrystals(Model):
     seed: int = 0
 
 
+class SampleSpectrumImage(Model):
+    """A MATLAB file like Samson's: a spectrum image of three materials, with their spectra and shares. `rows` is the
+    number of pixels, of a square image."""
+
+    generator: Literal["spectrum_image"]
+    rows: int = Field(default=900, ge=100)
+    seed: int = 0
+
+
 # A source replaced by generated files of the same format.
 SampleSource = Annotated[
-    SampleTable | SampleMicrographs | SampleNetwork | SampleCrystals, Field(discriminator="generator")
+    SampleTable | SampleMicrographs | SampleNetwork | SampleCrystals | SampleSpectrumImage,
+    Field(discriminator="generator"),
 ]
 
 

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field, StrictBool, StrictFloat, StringConstraints, field_validator, model_validator
 
 from schemas.config.base import CLAIM_ID, SPACE, Model, Name
-from schemas.config.datasets import CompositionDataset, CrystalDataset, ImageDataset
-from schemas.config.views import JoinedView, SelectedView
+from schemas.config.datasets import CompositionDataset, CrystalDataset, CubeDataset, ImageDataset
+from schemas.config.views import JoinedView, SelectedView, SpectrumView
 
 
 class NamedCompositionDataset(CompositionDataset):
@@ -23,7 +23,13 @@ class NamedCrystalDataset(CrystalDataset):
     name: Name
 
 
-NamedDataset = Annotated[NamedCompositionDataset | NamedImageDataset | NamedCrystalDataset, Field(discriminator="kind")]
+class NamedCubeDataset(CubeDataset):
+    name: Name
+
+
+NamedDataset = Annotated[
+    NamedCompositionDataset | NamedImageDataset | NamedCrystalDataset | NamedCubeDataset, Field(discriminator="kind")
+]
 
 
 class NamedJoinedView(JoinedView):
@@ -34,7 +40,11 @@ class NamedSelectedView(SelectedView):
     name: Name
 
 
-NamedView = Annotated[NamedJoinedView | NamedSelectedView, Field(discriminator="kind")]
+class NamedSpectrumView(SpectrumView):
+    name: Name
+
+
+NamedView = Annotated[NamedJoinedView | NamedSelectedView | NamedSpectrumView, Field(discriminator="kind")]
 
 
 class Use(Model):
@@ -203,6 +213,7 @@ FIGURE_KEYS = {
     "sensitivity": (),
     "outlier_recall": (),
     "image_examples": (),
+    "phase_map": ("clustering",),
     "exemplars": ("clustering",),
     "outliers": ("clustering",),
     "training_curves": (),

@@ -101,7 +101,19 @@ class StageView(Model):
     description: str = ""
 
 
+class SpectrumView(Model):
+    """The spectrum of each pixel, one column a channel, after the `steps` of its preparation, each the name of a step
+    and its arguments (docs/add-a-study-of-cubes.md): `[{crop: {low: 1, high: 10}}, {anscombe: {}}]`."""
+
+    kind: Literal["cube"]
+    features: Literal["spectrum"]
+    steps: list[dict[str, dict[str, float | int | str] | None]] = []
+    description: str = ""
+
+
 NETWORK_STAGES = {"resnet18": 4}
 CompositionView = Annotated[ElementFractionsView | ElementStatisticsView, Field(discriminator="features")]
 ImageView = Annotated[PixelsView | NetworkView, Field(discriminator="features")]
-View = Annotated[CompositionView | ImageView | GeometryView | SelectedView | JoinedView, Field(discriminator="kind")]
+View = Annotated[
+    CompositionView | ImageView | GeometryView | SpectrumView | SelectedView | JoinedView, Field(discriminator="kind")
+]

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from schemas.config.datasets import Column, CompositionDataset, CrystalDataset, Dataset, Derived, ImageDataset
+from schemas.config.datasets import (
+    Column,
+    CompositionDataset,
+    CrystalDataset,
+    CubeDataset,
+    Dataset,
+    Derived,
+    ImageDataset,
+)
 from schemas.fields import FIELDS
 from schemas.table import Field, TableSchema
 
@@ -21,12 +29,15 @@ IMAGE = (
     "width", "height", "bits", "channels", "conversion", "brightness", "contrast", "sharpness", "sha256", "similar_to",
     "duplicate", "near_duplicate",
 )  # fmt: skip
+PIXEL = ("pixel_y", "pixel_x", "total")
 
 
 def dataset_schema(name: str, dataset: Dataset) -> TableSchema:
     """The contract of a clean table. Raises KeyError for a column that neither the dictionary nor the dataset
     describes, ValueError for one that they describe in different ways (loading config/ refuses both)."""
-    of_kind = {"image": _image_fields, "crystal": _crystal_fields, "composition": _composition_fields}
+    of_kind = {
+        "image": _image_fields, "crystal": _crystal_fields, "composition": _composition_fields, "cube": _cube_fields
+    }  # fmt: skip
     fields = of_kind[dataset.kind](dataset)
     fields += [derived_field(column, d) for column, d in dataset.derived.items()]
     fields += [derived_field(column, d, dtype="bool") for column, d in dataset.flags.items()]
@@ -41,6 +52,7 @@ def fixed_columns(dataset: Dataset) -> tuple[str, ...]:
         "image": (*IMAGE, "label"),
         "crystal": (*CRYSTAL, "values_differ", *(flag_of(name) for name in getattr(dataset, "tables", {}))),
         "composition": (*COMPOSITION, "formula", "repeated"),
+        "cube": (*PIXEL, *abundances_of(dataset), "material"),
     }
     return (dataset.key, *of_kind[dataset.kind])
 
@@ -54,6 +66,21 @@ def _composition_fields(dataset: CompositionDataset) -> list[Field]:
 def _image_fields(dataset: ImageDataset) -> list[Field]:
     key = _key(dataset, "image_id", "the path of an image")
     return [key, *([FIELDS["label"]] if dataset.labels else []), *(FIELDS[column] for column in IMAGE)]
+
+
+def abundances_of(dataset: Dataset) -> list[str]:
+    """The columns with the abundance of each material that a dataset of pixels gives, in their order."""
+    truth = getattr(dataset, "truth", None)
+    return [f"abundance_{material}" for material in truth.materials] if truth else []
+
+
+def _cube_fields(dataset: CubeDataset) -> list[Field]:
+    key = _key(dataset, "pixel_id", "the number of a pixel")
+    shares = [
+        Field(name, "float64", "1", f"Share of {name.removeprefix('abundance_')} in the pixel, as the source gives it")
+        for name in abundances_of(dataset)
+    ]
+    return [key, *(FIELDS[column] for column in PIXEL), *shares, *([FIELDS["material"]] if shares else [])]
 
 
 def flag_of(table: str) -> str:

@@ -1,0 +1,97 @@
+"""From a spectrum image to a dataset of its pixels and the pixels that were refused."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pandas as pd
+
+from matlas.clean.rejects import as_rejects, within_share
+from matlas.cubes.cube import Cube
+from matlas.cubes.read import read_cube
+from matlas.errors import DataError
+from matlas.expressions import add_columns
+from schemas.config.datasets import CubeDataset
+from schemas.tables.dataset import abundances_of, dataset_schema
+
+log = logging.getLogger(__name__)
+
+TOLERANCE = 1e-3  # within which the shares of a pixel add up to 1
+
+
+def cube_of(path: str, dataset: CubeDataset) -> Cube:
+    """The cube of a dataset, as `matlas.cubes.read.read_cube` reads it; an image laid out in one line whose shape the
+    definition doesn't say has that of its truth."""
+    shape = dataset.shape
+    if shape is None and dataset.truth and "pixel" in (dataset.axes or ()):
+        shape = _truth(path, dataset).data.shape[:2]
+    return read_cube(
+        path, counts=dataset.counts, unit=dataset.unit, key=dataset.array, axes=dataset.axes, shape=shape,
+        pixel_order=dataset.pixel_order, signal=dataset.signal and dataset.signal.model_dump(),
+        pixel_size=dataset.pixel_size, reader=dataset.reader,
+    )  # fmt: skip
+
+
+def clean_cube(path: str, dataset: CubeDataset, name: str = "dataset") -> tuple[pd.DataFrame, pd.DataFrame, Cube]:
+    """One row a pixel, row by row of the image, and the pixels that are refused: those that are 0 in every channel.
+
+    Returns (clean, rejects, cube): clean as `dataset_schema` has it, rejects as REJECTS has it, `row` being the number
+    of the pixel. Raises DataError as `read_cube` does, for shares that are no shares, and for too many refused pixels.
+    """
+    cube = cube_of(path, dataset)
+    height, width = cube.y.size, cube.x.size
+    total = cube.sum_image.ravel().astype(np.float64)
+    y, x = np.divmod(np.arange(height * width), width)
+    clean = pd.DataFrame({dataset.key: y * width + x + 1, "pixel_y": y, "pixel_x": x, "total": total})
+    if dataset.truth:
+        shares = _abundances(path, dataset, (height, width))
+        clean[abundances_of(dataset)] = shares
+        clean["material"] = np.array(dataset.truth.materials, dtype=object)[shares.argmax(axis=1)]
+    empty = np.concatenate([~cube.spectra[block].any(axis=1) for block in cube.blocks()])
+    rejects = as_rejects([pd.DataFrame({
+        "row": clean.loc[empty, dataset.key], "reason": "0 in every channel", "column": dataset.array or "",
+        "value": None, "raw": [f'{{"pixel_y": {a}, "pixel_x": {b}}}' for a, b in zip(y[empty], x[empty], strict=True)],
+    })])  # fmt: skip
+    within_share(rejects, len(clean), dataset.max_reject_share, name, unit="pixel")
+    if empty.all():
+        raise DataError("no pixel is left", where=name, found=f"{len(clean)} pixels, all of them 0")
+    clean = add_columns(clean[~empty].reset_index(drop=True), dataset.derived, dataset.flags)
+    log.info("%s: %d pixels of %d x %d kept, %d refused", name, len(clean), height, width, int(empty.sum()))
+    return clean[dataset_schema(name, dataset).columns], rejects, cube
+
+
+def about_image(cube: Cube) -> dict[str, str]:
+    """What a table of pixels says of the image that they come from: its size, and the step between pixels."""
+    return {
+        "height": str(cube.y.size), "width": str(cube.x.size), "pixel_step": repr(abs(cube.x.scale)),
+        "pixel_unit": cube.x.unit,
+    }  # fmt: skip
+
+
+def _truth(path: str, dataset: CubeDataset) -> Cube:
+    """The shares that the source gives, their materials along the signal axis."""
+    in_line = "pixel" in dataset.truth.axes
+    return read_cube(
+        path, counts=False, key=dataset.truth.array, axes=dataset.truth.axes,
+        signal={"unit": "material", "offset": 0.0, "scale": 1.0}, shape=dataset.shape if in_line else None,
+        pixel_order=dataset.pixel_order if in_line else None,
+    )  # fmt: skip
+
+
+def _abundances(path: str, dataset: CubeDataset, size: tuple[int, int]) -> np.ndarray:
+    """(pixels, materials) shares that the source gives."""
+    truth, found = dataset.truth, _truth(path, dataset)
+    expected = (*size, len(truth.materials))
+    if found.data.shape != expected:
+        raise DataError(
+            "abundances don't fit the cube", where=f"{path}: {truth.array}", expected=f"(y, x, material) {expected}",
+            found=found.data.shape, do="check `truth`: its axes and materials",
+        )  # fmt: skip
+    shares = found.spectra.astype(np.float64)
+    if shares.min() < -TOLERANCE or np.abs(shares.sum(axis=1) - 1).max() > TOLERANCE:
+        raise DataError(
+            "abundances are no shares", where=f"{path}: {truth.array}", expected="none below 0, and 1 in each pixel",
+            found=f"from {shares.min():.4g}, sums up to {shares.sum(axis=1).max():.4g}",
+        )  # fmt: skip
+    return shares
