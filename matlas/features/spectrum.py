@@ -28,7 +28,8 @@ def spectrum_features(cube: Cube, spec: Mapping) -> tuple[Cube, tuple[Field, ...
     steps = ", ".join(name for step in spec["steps"] for name in step)
     after = f", after {steps}" if steps else ""
     axis = prepared.signal
-    digits = max(0, 2 - int(np.floor(np.log10(abs(axis.scale)))))
+    whole = float(axis.offset).is_integer() and float(axis.scale).is_integer()
+    digits = 0 if whole else max(0, 1 - int(np.floor(np.log10(abs(axis.scale)))))
     places = [f"{position:.{digits}f} {axis.unit}".rstrip() for position in axis.values]
     unit = "counts" if prepared.counts else "1"
     fields = [

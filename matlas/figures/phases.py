@@ -38,7 +38,7 @@ def phase_map(spec: Mapping, data: StudyData) -> tuple[Figure, pd.DataFrame]:
     drawn = len(spaces) + bool(truth)
     height, width = _size(data)
     panel = (4.2, 4.2 * min(1.6, height / width) + 0.9)
-    figure, axes = page(data, f"Phase map: {by_space(numbers)} clusters", notes, columns=drawn, panel=panel)
+    figure, axes = page(data, f"Clusters on the image: {by_space(numbers)}", notes, columns=drawn, panel=panel)
     tables = []
     for ax, (space, labels) in zip(axes[0], labelings.items(), strict=False):
         numbered, names = cluster_numbers(data, labels), cluster_names(data, labels)

@@ -52,7 +52,7 @@ SEEN = [
     (OWN_CRYSTALS, "of: [geometry]", "of: [chosen]", "a selected view can't be made of a selected view", "few: of)",
      "'chosen'", "Name the views that it is made of"),
     (OWN_CRYSTALS, "kind: selected, of", "kind: joined, of", "unknown key 'views[few].n_features'"),
-    (OWN_CRYSTALS, "kind: selected, of", "kind: crystal, of", "'views[few].kind'", "['joined', 'selected']"),
+    (OWN_CRYSTALS, "kind: selected, of", "kind: crystal, of", "'views[few].kind'", "['cube', 'joined', 'selected']"),
     (LEARNED, "views: [magpie, ", "views: [pixels, magpie, ", "view 'pixels' does not fit the dataset", "views)",
      "kind crystal or composition", "found kind image"),
     (HEAT, "_temperature, magpie]", "_temperature, geometry]", "view 'geometry' does not fit the dataset", "views)",
