@@ -110,6 +110,8 @@ def parse_formulas(formulas: Sequence[str]) -> tuple[Compositions, dict[int, str
 
 def _parse(formula: object) -> tuple[list[int], list[float]]:
     """Atomic numbers and amounts of one formula; raises _Refused."""
+    if formula is None or (isinstance(formula, str) and not formula.strip()):
+        raise _Refused("empty")
     if not isinstance(formula, str):
         raise _Refused(f"not text but {type(formula).__name__}: {formula!r}")
     if _FLAT.fullmatch(formula):

@@ -18,6 +18,7 @@ rule clean_compositions:
     params:
         spec=lambda w: spec(ATLAS.datasets[w.dataset]),
         simulated=lambda w: is_simulated(w.dataset),
+        files=lambda w: fingerprint_of(w.dataset),
         code=code_of("clean/clean_compositions.py"),
     message:
         "Cleaning dataset {wildcards.dataset}"
@@ -72,6 +73,7 @@ rule clean_cube:
     params:
         spec=lambda w: spec(ATLAS.datasets[w.dataset]),
         simulated=lambda w: is_simulated(w.dataset),
+        files=lambda w: fingerprint_of(w.dataset),
         code=code_of("clean/clean_cube.py"),
     message:
         "Cleaning dataset {wildcards.dataset}"

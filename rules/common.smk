@@ -4,6 +4,7 @@ from pathlib import Path
 
 from matlas.crystals.files import structures_fingerprint
 from matlas.errors import ConfigError, DataError
+from matlas.files import sha256_of
 from matlas.images.files import folder_fingerprint
 from matlas.jobs import read_failures, read_slurm_failures
 from matlas.lineage import code_of
@@ -27,6 +28,8 @@ def print_failures():
         print(f"\nmatlas: {failure}\n  Mend it and run the same command again.", file=sys.stderr)
 
 
+# a user's file up to this size is known by its hash when jobs are planned, which takes a second; a larger one by its size
+HASHED_BYTES = 500_000_000
 # priority of the longest jobs and of what they wait for: begun last, they would run alone at the end
 AHEAD = 10
 # that a job which computes with a network asks for; none where the settings say that it is not to use one
@@ -105,12 +108,14 @@ def own_archive(path):
 
 
 def fingerprint_of(dataset):
-    """Of a user's files, what tells that one was edited: of a folder Snakemake sees only that files came and went, and
-    of files that a table names it knows nothing."""
+    """Of a user's files, what tells that one was edited: of a folder Snakemake sees only that files came and went, of
+    files that a table names it knows nothing, and a file put in place of another it misses if that one is older."""
     definition = ATLAS.datasets[dataset]
     if not definition.path:
         return ""
     path = Path(definition.path)
+    if definition.kind in ("composition", "cube"):
+        return f"{path.stat().st_size} bytes" if path.stat().st_size > HASHED_BYTES else sha256_of(path)
     if definition.kind == "crystal":
         return structures_fingerprint(path if path.is_dir() else path.parent)
     try:

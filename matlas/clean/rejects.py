@@ -10,7 +10,7 @@ from matlas.errors import DataError
 from schemas.tables.dataset import REJECTS
 
 log = logging.getLogger(__name__)
-SHOWN_ROWS = 10  # of each kind of fault, in the message of a refusal
+SHOWN_ROWS = 3  # of each kind of fault, in the message of a refusal
 
 
 def as_rejects(problems: list[pd.DataFrame]) -> pd.DataFrame:
@@ -30,17 +30,18 @@ def within_share(rejects: pd.DataFrame, total: int, allowed: float, name: str, *
         return
     for reject in rejects.itertuples():
         log.error("refused %s %d, %s: %s, %r", unit, reject.row, reject.column, reject.reason, reject.value)
-    faults = list(rejects.groupby(["column", "reason"], sort=False))
+    faults = sorted(rejects.groupby(["column", "reason"], sort=False), key=lambda fault: -len(fault[1]))
     shown = "; ".join(f"{column}: {reason} ({_some(group, unit)})" for (column, reason), group in faults[:5])
     raise DataError(
         f"too many bad {unit}s",
         where=f"dataset {name}",
         expected=f"at most {allowed:.1%} of {total} {unit}s refused, that is {int(allowed * total)}",
         found=f"{refused}: {shown}{'; …' if len(faults) > 5 else ''}",
-        do="mend the source, or raise max_reject_share in the dataset's definition; the log lists them all",
+        do="mend the source; or raise max_reject_share in the dataset's definition, or let a column be empty there "
+        "(nullable: true); the log lists them all",
     )
 
 
 def _some(rejects: pd.DataFrame, unit: str) -> str:
     shown = ", ".join(f"{unit} {r.row}: {r.value}" for r in rejects.head(SHOWN_ROWS).itertuples())
-    return f"{shown}, … {len(rejects)} {unit}s" if len(rejects) > SHOWN_ROWS else shown
+    return f"{shown}, … {len(rejects):,} {unit}s" if len(rejects) > SHOWN_ROWS else shown

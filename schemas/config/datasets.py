@@ -58,7 +58,7 @@ class Entities(Model):
                 "`query` (what the Materials Project is asked)"
             )
         if self.file and not self.source:
-            raise ValueError("`file` says which file of a `source`; one with `path` or `query` has none to choose")
+            raise ValueError("no `file` beside `path` or `query`: it says which file of a `source` is meant")
         return self
 
     @property

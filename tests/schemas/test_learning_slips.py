@@ -27,7 +27,7 @@ CRYSTALS = [
     (DATASETS, "release: \"2025\"", "derived: {in_bands: year / 2}", "column 'in_bands' is defined twice",
      ": crystals)"),
     (OWN_CRYSTALS, QUERY, f"{QUERY}\n  path: data/ores.zip", "bad value for 'dataset'", "either", "`path`"),
-    (OWN_CRYSTALS, QUERY, "path: data/steel\n  file: a.csv", "bad value for 'dataset'", "`file` says which"),
+    (OWN_CRYSTALS, QUERY, "path: data/steel\n  file: a.csv", "bad value for 'dataset'", "no `file` beside `path`"),
     (OWN_CRYSTALS, f"  {QUERY}\n", "", "bad value for 'dataset'", "either", "`source`", "`path`"),
     (OWN_CRYSTALS, QUERY, "path: data/silika", "the folder or file of the dataset is missing", "dataset.path",
      "data/silika"),

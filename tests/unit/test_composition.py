@@ -74,7 +74,8 @@ def test_random_nested_formulas_have_pymatgens_amounts():
     [
         ("", "empty"),
         ("  \n", "empty"),
-        (None, "not text but NoneType"),
+        (None, "empty"),
+        ("  ", "empty"),
         (float("nan"), "not text but float: nan"),
         (26, "not text but int: 26"),
         ("Xx2O3", "unknown element 'Xx'"),

@@ -1,6 +1,7 @@
 """A user's own study, following docs/add-a-study.md to the letter, and what wrong input gets."""
 
 import importlib.util
+import os
 import re
 import subprocess
 import sys
@@ -297,6 +298,19 @@ def test_a_misspelt_or_ill_typed_key_is_named_before_anything_runs(project, repo
         assert word in text, text
     assert "Traceback" not in text
     assert not project.results.exists()
+
+
+def test_another_table_in_place_of_the_old_one_is_noticed_however_old_it_is(project, repository):
+    clean = "results/datasets/hardness.parquet"
+    follow_the_docs(project, repository)
+    run = project.snakemake(clean)
+    assert run.returncode == 0, run.stdout + run.stderr
+    path = project.folder / "data" / "hardness.csv"
+    os.utime(path)
+    assert project.planned(clean) == {}, "touched, but the same"
+    path.write_text(path.read_text().replace(",20.0,", ",21.0,"))
+    os.utime(path, (1_000_000_000, 1_000_000_000))  # as cp -p and unzip leave it
+    assert project.planned(clean) == {"clean_compositions": 1}
 
 
 def test_bad_rows_over_the_share_stop_the_run_with_one_sentence_and_leave_nothing(project, repository):
