@@ -66,7 +66,7 @@ def verdict(k: Sequence[int], silhouette: Sequence[float]) -> Verdict:
     else:
         words = f"{largest}: a peak at k = {k[best]}."
         if best == 0:
-            words += " No smaller number of clusters has a silhouette."
+            words += " As no smaller number has a silhouette, that says only that more clusters do worse."
     if len(undefined):
         words += f" Without a silhouette: k = {', '.join(map(str, undefined))}."
     category = NOT_CLUSTERABLE if weak else NO_DISCRETE_GROUPS if at_end else PEAK

@@ -39,6 +39,9 @@ class Map:
     trustworthiness: str
 
 
+UNSTABLE = 0.5  # adjusted Rand index between seeds below which clusters are not to be relied on: our threshold
+
+
 @dataclass(frozen=True)
 class Sweep:
     """A clustering of a space: the swept K, the best K and how it spreads over seeds, agreement of reruns at the best
@@ -121,7 +124,7 @@ def sweeps(store: Store, study: str, structure: Mapping) -> list[Sweep]:
     for space in map(tuple, structure["clustered"]):
         row = present(chosen, space, study)
         if row["noise"] is None:
-            made.append(_sweep(space, present(swept, space, study), row))
+            made.append(sweep_of(space, present(swept, space, study), row))
         else:
             made.append(_found(space, swept.get(space), row))
     return made
@@ -137,10 +140,17 @@ def present(found: Mapping, space: Sequence[str], study: str):
     return found[tuple(space)]
 
 
-def _sweep(space: tuple[str, str, str], by_k: pd.DataFrame, best: Mapping) -> Sweep:
+def sweep_of(space: tuple[str, str, str], by_k: pd.DataFrame, best: Mapping) -> Sweep:
+    """A swept clustering in words. by_k : k, silhouette, seed_ari, bootstrap_ari; best : best_k, seeds, low, mid, high,
+    silhouette_rows."""
     at_best = by_k[by_k["k"] == best["best_k"]].iloc[0]
     k, silhouette = by_k["k"].astype(int).tolist(), by_k["silhouette"].astype(float)
     judged = verdict(k, silhouette).words if silhouette.notna().sum() >= 3 else None
+    if judged and at_best["seed_ari"] < UNSTABLE:
+        judged += (
+            f" Other seeds find other clusters there (adjusted Rand index {number(at_best['seed_ari'])}): these are "
+        )
+        judged += "not to be relied on."
     over_seeds = MISSING
     if best["seeds"] > 1:
         low, middle, high = (number(best[name]) for name in ("low", "mid", "high"))

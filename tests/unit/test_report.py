@@ -5,6 +5,7 @@ import json
 import re
 
 import lxml.html
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -17,6 +18,7 @@ from matlas.report.build import render
 from matlas.report.formats import duration, linked, notes, number, score, share, size
 from matlas.report.provenance import busy_seconds
 from matlas.report.restrictions import grouped
+from matlas.report.spaces import sweep_of
 from matlas.store import open_store
 from matlas.tables import read_table, write_table
 from schemas.fields import FIELDS
@@ -354,6 +356,15 @@ def test_the_rule_of_thumb_is_quoted_whole(page):
     *said, caveat = verdict(list(SILHOUETTE), list(SILHOUETTE.values())).words.split(". ")
     assert ". ".join(said) in shown and caveat in shown
     assert "peak at k = 3" in shown
+
+
+@pytest.mark.parametrize(("agreement", "warned"), [(0.49, True), (0.51, False), (float("nan"), False)])
+def test_clusters_that_other_seeds_do_not_find_are_said_to_be_unreliable(agreement, warned):
+    by_k = pd.DataFrame({"k": [2, 3, 4], "silhouette": [0.3, 0.6, 0.4], "seed_ari": [0.1, agreement, 0.1],
+                         "bootstrap_ari": [np.nan] * 3})  # fmt: skip
+    best = {"best_k": 3, "seeds": 1, "silhouette_rows": None}
+    found = sweep_of(("view", "space", "kmeans"), by_k, best)
+    assert ("Other seeds find other clusters there (adjusted Rand index 0.49)" in found.verdict) == warned
 
 
 def test_tables_of_a_study_have_units_and_quantiles_beside_the_median(page):
