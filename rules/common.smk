@@ -109,13 +109,18 @@ def own_archive(path):
 
 def fingerprint_of(dataset):
     """Of a user's files, what tells that one was edited: of a folder Snakemake sees only that files came and went, of
-    files that a table names it knows nothing, and a file put in place of another it misses if that one is older."""
+    files that a table names it knows nothing, and a file put in place of another it misses if that one is older.
+    """
     definition = ATLAS.datasets[dataset]
     if not definition.path:
         return ""
     path = Path(definition.path)
     if definition.kind in ("composition", "cube"):
-        return f"{path.stat().st_size} bytes" if path.stat().st_size > HASHED_BYTES else sha256_of(path)
+        return (
+            f"{path.stat().st_size} bytes"
+            if path.stat().st_size > HASHED_BYTES
+            else sha256_of(path)
+        )
     if definition.kind == "crystal":
         return structures_fingerprint(path if path.is_dir() else path.parent)
     try:
