@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from matlas.cubes.prepare import check_steps
 from matlas.errors import ConfigError, closest
 from schemas.config.datasets import Column, CompositionDataset, CrystalDataset, Dataset
 from schemas.config.methods import Methods
@@ -100,7 +99,9 @@ def check_view(view: object, views: Mapping, sources: Mapping[str, Source], meth
                 raise ConfigError(what, where=f"{where}: of", found=repr(part), do="name the views that it is made of")
     if isinstance(view, SelectedView):
         known(view.split, methods.splits, "split", f"{where}: split")
-    if isinstance(view, SpectrumView):
+    if isinstance(view, SpectrumView) and view.steps:
+        from matlas.cubes.prepare import check_steps  # here, since it takes a third of a second to import
+
         try:
             check_steps(view.steps)
         except ConfigError as error:
