@@ -109,7 +109,7 @@ def unit_rows(matrix: np.ndarray) -> np.ndarray:
 
 def identity(matrix: np.ndarray) -> Representation:
     """The preprocessed features themselves."""
-    return Representation(matrix, _records({"n_features": matrix.shape[1]}, None))
+    return Representation(matrix, as_records({"n_features": matrix.shape[1]}, None))
 
 
 def pca(matrix: np.ndarray, *, n_components: int, random_state: int = 0) -> Representation:
@@ -128,14 +128,15 @@ def pca(matrix: np.ndarray, *, n_components: int, random_state: int = 0) -> Repr
     for start in range(0, len(matrix), _ROWS_AT_ONCE):
         rows = slice(start, start + _ROWS_AT_ONCE)
         error[rows] = ((matrix[rows] - model.inverse_transform(scores[rows])) ** 2).mean(axis=1)
-    shares = model.explained_variance_ratio_
-    values = {
-        "n_features": matrix.shape[1],
-        "explained_variance_ratio": shares.sum(),
-        **{f"explained_variance_ratio_{i}": share for i, share in enumerate(shares)},
-        "reconstruction_error": error.mean(),
-    }
-    return Representation(scores * signs, _records(values, random_state), model.components_ * signs[:, None], error)
+    records = pca_records(matrix.shape[1], model.explained_variance_ratio_, error, random_state)
+    return Representation(scores * signs, records, model.components_ * signs[:, None], error)
+
+
+def pca_records(n_features: int, shares: np.ndarray, error: np.ndarray, seed: int | None) -> list[dict]:
+    """What metrics say of principal components: shares (d,) of the variance that each keeps, error (n,) of each row."""
+    each = {f"explained_variance_ratio_{i}": share for i, share in enumerate(shares)}
+    values = {"n_features": n_features, "explained_variance_ratio": shares.sum(), **each}
+    return as_records({**values, "reconstruction_error": error.mean()}, seed)
 
 
 def map_in_two_dimensions(
@@ -169,7 +170,7 @@ def map_in_two_dimensions(
     values = {"n_features": matrix.shape[1], "trustworthiness": trustworthiness_of(matrix, places, random_state)}
     if drawn is not None:
         values["n_rows"] = rows
-    return Representation(places, _records(values, random_state), rows=drawn)
+    return Representation(places, as_records(values, random_state), rows=drawn)
 
 
 def fit(
@@ -193,7 +194,8 @@ def check_components(n_components: int, shape: tuple[int, int]) -> None:
         )
 
 
-def _records(values: Mapping[str, float], seed: int | None) -> list[dict]:
+def as_records(values: Mapping[str, float], seed: int | None) -> list[dict]:
+    """Numbers by metric as records (schema METRICS)."""
     return [{"metric": name, "value": float(value), "seed": seed} for name, value in values.items()]
 
 

@@ -14,7 +14,7 @@ from matlas.encoders import Encoder, PrincipalComponents, encoder_of
 from matlas.errors import DataError
 from matlas.probe.selection import DescriptorSelector
 from matlas.probe.splits import PARTS, TEST, TRAIN, VALIDATION, part_of
-from matlas.represent import Representation, fit
+from matlas.represent import Representation, as_records, fit, pca_records
 from matlas.rows import HeldRows, Rows, taken
 from matlas.threads import Progress
 
@@ -44,16 +44,16 @@ def train_on(
     _fit(encoder, features, part)
     codes, error = _encoded(encoder, features)
     seed = spec.get("random_state")
-    records = _records({"n_features": features.shape[1], "reconstruction_error": error.mean()}, seed)
+    records = as_records({"n_features": features.shape[1], "reconstruction_error": error.mean()}, seed)
     for name in PARTS:
         if (rows := (part == name).to_numpy()).any():
             counted = {"reconstruction_error": error[rows].mean(), "entities": rows.sum()}
-            records += [record | {"split": name} for record in _records(counted, seed)]
+            records += [record | {"split": name} for record in as_records(counted, seed)]
     if hasattr(encoder, "active_units_"):  # a network may leave parts of its code unused
         train = _some_rows(features, np.flatnonzero((part == TRAIN).to_numpy()))
         records += _collapse_records(collapse_report(encoder, train), seed)
         if encoder.kind == "linear":
-            records += _records({"angle_to_pca": angle_to_pca(encoder, train)}, seed)
+            records += as_records({"angle_to_pca": angle_to_pca(encoder, train)}, seed)
     made = Representation(codes, records, getattr(encoder, "loadings_", None), error)
     return encoder, made, part
 
@@ -66,11 +66,9 @@ def represent_rows(features: Rows, spec: Mapping) -> Representation:
     encoder = encoder_of({"standardise": False, **spec}).fit_rows(features, np.arange(features.shape[0]))
     codes, error = _encoded(encoder, features)
     if spec["algorithm"] == "identity":
-        return Representation(codes, _records({"n_features": features.shape[1]}, None))
-    shares = encoder.explained_variance_ratio_
-    each = {f"explained_variance_ratio_{i}": share for i, share in enumerate(shares)}
-    values = {"n_features": features.shape[1], "explained_variance_ratio": shares.sum(), **each}
-    records = _records({**values, "reconstruction_error": error.mean()}, spec.get("random_state"))
+        return Representation(codes, as_records({"n_features": features.shape[1]}, None))
+    shares, seed = encoder.explained_variance_ratio_, spec.get("random_state")
+    records = pca_records(features.shape[1], shares, error, seed)
     return Representation(codes, records, encoder.loadings_, error)
 
 
@@ -163,7 +161,3 @@ def _some_rows(features: Rows, which: np.ndarray, seed: int = 0) -> np.ndarray:
         log.info("collapse is described by %d of %d training rows, drawn at random", MOST_DESCRIBED, len(which))
         which = np.sort(np.random.default_rng(seed).choice(which, MOST_DESCRIBED, replace=False))
     return taken(features, which)
-
-
-def _records(values: Mapping[str, float], seed: int | None) -> list[dict]:
-    return [{"metric": name, "value": float(value), "seed": seed} for name, value in values.items()]

@@ -116,11 +116,8 @@ def fingerprint_of(dataset):
         return ""
     path = Path(definition.path)
     if definition.kind in ("composition", "cube"):
-        return (
-            f"{path.stat().st_size} bytes"
-            if path.stat().st_size > HASHED_BYTES
-            else sha256_of(path)
-        )
+        size = path.stat().st_size
+        return f"{size} bytes" if size > HASHED_BYTES else sha256_of(path)
     if definition.kind == "crystal":
         return structures_fingerprint(path if path.is_dir() else path.parent)
     try:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Protocol
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor
 
 from matlas.autoencoders.streams import ORDER, generator_of
+from matlas.threads import in_order
 
 CPU_BYTES = 2**30  # of float32 rows that a training on the CPU keeps in memory
 GPU_SHARE = 0.5  # of the memory of a GPU, of which the rest is left to the network
@@ -124,16 +124,8 @@ class StreamedRows:
     def update(self, digest: hashlib._Hash) -> None:
         digest.update(repr(self._shape).encode() + self._digest.digest())
 
-    def _read_ahead(self, order: Iterable[int]) -> Iterator[Tensor]:
-        with ThreadPoolExecutor(1) as reader:
-            waiting = None
-            for shard in order:
-                begun = reader.submit(self._read, shard)
-                if waiting is not None:
-                    yield waiting.result()
-                waiting = begun
-            if waiting is not None:
-                yield waiting.result()
+    def _read_ahead(self, order: Sequence[int]) -> Iterator[Tensor]:
+        return in_order(self._read, order, threads=1, ahead=2)
 
     def _read(self, shard: int) -> Tensor:
         rows = np.fromfile(self._files[shard], dtype=np.float32).reshape(-1, self._shape[1])

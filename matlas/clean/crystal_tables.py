@@ -73,9 +73,9 @@ def raw_crystals(
 
 def _of_share(rows: pd.DataFrame, number: dict[str, int], share: tuple[int, int] | None) -> pd.Series:
     """The structures of the crystals of a share, None for others; counts new identifiers."""
-    numbers = np.array([number.setdefault(id, len(number)) for id in rows["id"]], dtype=np.int64)
     if share is None:
         return pd.Series(None, index=rows.index, dtype=object)
+    numbers = np.array([number.setdefault(id, len(number)) for id in rows["id"]], dtype=np.int64)
     return rows["structure"].where(numbers % share[1] == share[0], None)
 
 

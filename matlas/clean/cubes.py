@@ -9,6 +9,7 @@ import pandas as pd
 
 from matlas.clean.rejects import as_rejects, within_share
 from matlas.cubes.cube import Cube
+from matlas.cubes.prepare import mask
 from matlas.cubes.read import read_cube
 from matlas.errors import DataError
 from matlas.expressions import add_columns
@@ -48,7 +49,7 @@ def clean_cube(path: str, dataset: CubeDataset, name: str = "dataset") -> tuple[
         shares = _abundances(path, dataset, (height, width))
         clean[abundances_of(dataset)] = shares
         clean["material"] = np.array(dataset.truth.materials, dtype=object)[shares.argmax(axis=1)]
-    empty = np.concatenate([~cube.spectra[block].any(axis=1) for block in cube.blocks()])
+    empty = mask(cube).zero_pixels.ravel()
     rejects = as_rejects([pd.DataFrame({
         "row": clean.loc[empty, dataset.key], "reason": "0 in every channel", "column": dataset.array or "",
         "value": None, "raw": [f'{{"pixel_y": {a}, "pixel_x": {b}}}' for a, b in zip(y[empty], x[empty], strict=True)],

@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matlas.figures.classes import class_numbers, cluster_names, cluster_numbers
 from matlas.figures.parameters import at_k, clustered_spaces, clustering_of, finds_k, labels_of
 from matlas.figures.study_data import NOISE, SpaceKey, StudyData
-from matlas.figures.style import FAINT, INK, by_space, colour, number, page
+from matlas.figures.style import INK, by_space, colour, number, page
 
 _REFUSED = "white"  # a pixel that is in no table
 _NICE = (1, 2, 5)  # leading digits of a scale bar
@@ -95,7 +95,7 @@ def _scale_bar(ax: Axes, data: StudyData) -> None:
 
 def _legend(ax: Axes, numbers: Mapping[str, int]) -> None:
     handles = [
-        Line2D([], [], ls="none", marker="s", ms=7, color=FAINT if n == NOISE else colour(n), mec="none", label=name)
+        Line2D([], [], ls="none", marker="s", ms=7, color=colour(n), mec="none", label=name)
         for name, n in numbers.items()
     ]
     ax.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.08), ncols=min(4, len(handles)), fontsize=8,

@@ -66,6 +66,11 @@ class Entities(Model):
         """Where the entities come from: a pinned snapshot, a database that is asked, or the user's own file."""
         return "snapshot" if self.source else "file" if self.path else "api"
 
+    @property
+    def resampled_by(self) -> str | None:
+        """Column whose values are drawn whole where rows are resampled; None: single rows are."""
+        return None
+
 
 class CompositionDataset(Entities):
     """One row a measurement of a composition."""
@@ -138,10 +143,6 @@ class ImageDataset(Entities):
     labels: Labels | None = None
     size: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] | None = None
     white_level: float | None = Field(default=None, gt=0)
-
-    @property
-    def resampled_by(self) -> None:
-        return None
 
     @property
     def described_by(self) -> str | None:
@@ -265,10 +266,6 @@ class CubeDataset(Entities):
     pixel_size: tuple[Annotated[float, Field(gt=0)], str] | None = None
     reader: str | None = None
     truth: CubeTruth | None = None
-
-    @property
-    def resampled_by(self) -> None:
-        return None
 
     @property
     def described_by(self) -> str | None:
