@@ -25,6 +25,7 @@ include: "rules/clean.smk"
 include: "rules/featurize.smk"
 include: "rules/represent.smk"
 include: "rules/cluster.smk"
+include: "rules/unmix.smk"
 include: "rules/common_learning.smk"
 include: "rules/probe.smk"
 include: "rules/evaluate.smk"
@@ -39,6 +40,8 @@ wildcard_constraints:
     view=one_of(ATLAS.views),
     representation=one_of(REPRESENTATIONS | ATLAS.methods.maps),
     clustering=one_of(ATLAS.methods.clusterings),
+    endmember_count=one_of(ATLAS.methods.endmember_counts),
+    unmixing=one_of(ATLAS.methods.unmixings),
     study=one_of(ATLAS.studies),
     split=one_of(ATLAS.methods.splits),
 

@@ -33,6 +33,7 @@ from matlas.tables import TableInfo, table_info
 from schemas.table import TableSchema
 from schemas.tables.analysis import AGREEMENT, CLAIMS, CONDITIONS, CONTINGENCY, INSPECTIONS, METRICS, SCORES
 from schemas.tables.learning import COMPARISONS, PROBES, TESTS
+from schemas.tables.unmixing import ENDMEMBER_COUNTS, QUANTITIES, UNMIXINGS
 
 _S, _I, _F, _B = pa.string(), pa.int64(), pa.float64(), pa.bool_()
 REGISTRY = {
@@ -56,6 +57,8 @@ REGISTRY = {
     },
 }  # fmt: skip
 
+_STACKED = (AGREEMENT, SCORES, CONTINGENCY, CONDITIONS, INSPECTIONS, PROBES, COMPARISONS, TESTS, UNMIXINGS,
+            ENDMEMBER_COUNTS, QUANTITIES)  # fmt: skip
 # Each view of the main schema: the schema of the tables that it is made of, and the SQL over all of them ({rows}).
 RELATIONS = {
     "claims": (CLAIMS, "SELECT id, variant, study, says, cites, expected, tolerance, measured, verdict FROM {rows}"),
@@ -70,10 +73,7 @@ RELATIONS = {
         "SELECT dataset, view, representation, method AS clustering, k, metric, value, seed, split FROM {rows} "
         "WHERE k IS NOT NULL",
     ),
-    **{
-        schema.layer: (schema, "SELECT * FROM {rows}")
-        for schema in (AGREEMENT, SCORES, CONTINGENCY, CONDITIONS, INSPECTIONS, PROBES, COMPARISONS, TESTS)
-    },
+    **{schema.layer: (schema, "SELECT * FROM {rows}") for schema in _STACKED},
 }
 _SQL_TYPES = {"float64": "DOUBLE", "int64": "BIGINT", "bool": "BOOLEAN", "string": "VARCHAR"}
 

@@ -23,13 +23,15 @@ def measure(
     study: str,
     *,
     simulated: bool,
+    by_design: bool = False,
     skipped: str | None,
     left_out: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
     """Each claim with its measured value and verdict, as schema CLAIMS has it; one with variants once for each.
 
     claims : definitions (schemas.config.studies.Claim as plain values); simulated : the tables hold generated data, so
-    no verdict speaks about the publication; skipped : the source that the settings leave out: nothing is evaluated;
+    no verdict speaks about the publication; by_design : they are about a simulation, not about data that it stands in
+    for; skipped : the source that the settings leave out: nothing is evaluated;
     left_out : {view: source of its weights that the settings leave out}, whose variants are not evaluated.
     A claim whose SQL gives NULL is not evaluated: the rows that it asks about are missing, as where data are few.
     Raises ConfigError for a claim whose SQL fails or does not return one row with one value of the right type.
@@ -48,7 +50,8 @@ def measure(
             "study": study,
             "expected": float(claim["expect"]),
             "measured": measured,
-            "verdict": verdict(measured, float(claim["expect"]), claim["tolerance"], simulated=simulated),
+            "verdict": verdict(measured, float(claim["expect"]), claim["tolerance"], simulated=simulated,
+                               by_design=by_design),
             "quantity": "true or false" if isinstance(claim["expect"], bool) else "number",
             "detail": detail,
         })  # fmt: skip
@@ -56,11 +59,16 @@ def measure(
     return frame.astype({"expected": float, "measured": float, "tolerance": float})
 
 
-def verdict(measured: float | None, expected: float, tolerance: float, *, simulated: bool) -> str:
-    """What a measurement says; the tolerance has room for rounding in the last bits."""
+def verdict(
+    measured: float | None, expected: float, tolerance: float, *, simulated: bool, by_design: bool = False
+) -> str:
+    """What a measurement says; the tolerance has room for rounding in the last bits. Sample data that stand in for
+    measured ones say nothing about a statement; a simulation of what it is about does, and is named."""
     if measured is None:
         return "not evaluated"
     agrees = abs(measured - expected) <= tolerance + 1e-12 * max(abs(measured), abs(expected))
+    if simulated and by_design:
+        return f"{'reproduced' if agrees else 'contradicted'} on simulated data"
     if simulated:
         return "agrees on simulated data" if agrees else "differs on simulated data"
     return "reproduced" if agrees else "contradicted"

@@ -6,7 +6,7 @@ rule download_source:
     benchmark:
         "<benchmarks>/acquire/{source}/{file}.tsv"
     wildcard_constraints:
-        source=one_of(set(ATLAS.sources) - set(ATLAS.settings.sample_sources)),
+        source=one_of(set(ATLAS.sources) - SIMULATED_SOURCES),
         file=one_of({re.escape(f) for s in ATLAS.sources.values() for f in s.files}),
     threads: 1
     resources:
@@ -80,17 +80,17 @@ rule simulate_source:
     benchmark:
         "<benchmarks>/acquire/{source}/{file}.sample.tsv"
     wildcard_constraints:
-        source=one_of(ATLAS.settings.sample_sources),
-        file=one_of({re.escape(f) for s in ATLAS.sources.values() for f in s.files}),
+        source=one_of(SIMULATED_SOURCES),
+        file=one_of({re.escape(f) for s in ATLAS.sources.values() for f in s.file_names}),
     threads: 1
     resources:
         mem_mb=1000,
         runtime=10,
     params:
-        spec=lambda w: spec(ATLAS.settings.sample_sources[w.source]),
+        spec=lambda w: spec(ATLAS.simulation(w.source, w.file)),
         code=code_of("acquire/simulate_source.py"),
     message:
-        "Generating SAMPLE DATA in place of source {wildcards.source}"
+        "Simulating source {wildcards.source}"
     script:
         "../workflow_scripts/acquire/simulate_source.py"
 

@@ -17,6 +17,7 @@ rule measure_claims:
         joined={n: spec(v) for n, v in ATLAS.views.items() if v.kind == "joined"},
         skipped=lambda w: ATLAS.skipped(w.study),
         left_out=LEFT_OUT,
+        simulated_by_design=lambda w: ATLAS.simulated_by_design(ATLAS.dataset_of(w.study)),
         code=code_of("claim/measure_claims.py"),
     message:
         "Measuring the claims of study {wildcards.study}"

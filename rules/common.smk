@@ -36,11 +36,19 @@ AHEAD = 10
 GPUS = 0 if ATLAS.settings.runtime.device == "cpu" else 1
 # what follows a network view's name in the names of the views of its stages; the last stage is the view itself
 STAGES = [*(f"_stage{stage}" for stage in range(1, NETWORK_STAGES["resnet18"])), ""]
+# sources whose files a generator writes
+SIMULATED_SOURCES = {
+    *ATLAS.settings.sample_sources,
+    *(n for n, s in ATLAS.sources.items() if s.simulated),
+}
 REPRESENTATIONS = ATLAS.methods.representations
 # views that the settings leave out, and the source of their weights
 LEFT_OUT = {v: s for v in ATLAS.views if (s := ATLAS.left_out(v))}
 LINEAR = {n for n, r in REPRESENTATIONS.items() if r.algorithm == "pca"}
 NETWORKS = {n for n in REPRESENTATIONS if ATLAS.is_network(n)}
+UNMIXING_NETWORKS = {
+    n for n, u in ATLAS.methods.unmixings.items() if u.algorithm == "softmax_autoencoder"
+}
 SELECTED = {n for n, v in ATLAS.views.items() if v.kind == "selected"}
 
 
@@ -59,7 +67,7 @@ def raw_file(dataset):
     definition = ATLAS.datasets[dataset]
     if definition.path:
         return definition.path
-    file = definition.file or next(iter(ATLAS.sources[definition.source].files))
+    file = definition.file or ATLAS.sources[definition.source].file_names[0]
     return f"<results>/sources/{definition.source}/{file}"
 
 
@@ -98,7 +106,7 @@ def label_table(dataset):
 def weights_file(view):
     """The file with the weights of a network view."""
     source = ATLAS.views[view].weights
-    return f"<results>/sources/{source}/{next(iter(ATLAS.sources[source].files))}"
+    return f"<results>/sources/{source}/{ATLAS.sources[source].file_names[0]}"
 
 
 def own_archive(path):
@@ -139,7 +147,13 @@ def about_source(source):
 
 
 def is_simulated(dataset):
-    return ATLAS.datasets[dataset].source in ATLAS.settings.sample_sources
+    source = ATLAS.datasets[dataset].source
+    return source in SIMULATED_SOURCES
+
+
+def mark_of(study):
+    """What stands on whatever is made of a study's data, if they were generated."""
+    return "SIMULATED" if ATLAS.simulated_by_design(ATLAS.dataset_of(study)) else "SAMPLE DATA"
 
 
 def of_kind(kind):
@@ -187,6 +201,22 @@ def view_files(dataset, view):
     return [f"<results>/features/{dataset}/{stored}.parquet" for stored in ATLAS.stored_views(view)]
 
 
+def counted_for(dataset, view, unmixing):
+    """The count of endmembers that an unmixing needs, if it needs one."""
+    count = ATLAS.count_of(unmixing)
+    return [f"<results>/endmember_counts/{dataset}/{view}/{count}.parquet"] if count else []
+
+
+def unmixed_for_quantities(study):
+    """The shares by which the phases of a study are told apart."""
+    asked = ATLAS.studies[study].quantification
+    return f"<results>/abundances/{ATLAS.dataset_of(study)}/{asked.view}/{asked.unmixing}.parquet"
+
+
+def is_of_spectra(view):
+    return ATLAS.views[view].kind == "cube"
+
+
 def is_of_images(view):
     return ATLAS.views[view].kind == "image"
 
@@ -212,6 +242,8 @@ def tables_of(study):
     trained = [s for s in spaces if s.split("/")[-1] in NETWORKS]
     looked_at = [f"{dataset}/{v}/{m}" for v, m in ATLAS.maps_of(study)]
     clustered = ["/".join((dataset, *space)) for space in ATLAS.clustered_in(study)]
+    unmixed = [f"{dataset}/{v}/{u}" for v, u in ATLAS.unmixed_in(study)]
+    counted = [f"{dataset}/{v}/{c}" for v, c in ATLAS.counted_in(study)]
     return [
         f"<results>/datasets/{dataset}.parquet",
         f"<results>/rejects/{dataset}.parquet",
@@ -226,6 +258,7 @@ def tables_of(study):
         *(f"<results>/failures/{dataset}/{s}.parquet" for s in stored if is_of_crystals(s)),
         *(f"<results>/selections/{dataset}/{s}.parquet" for s in stored if s in SELECTED),
         *(f"<results>/altered/{dataset}/{s}.parquet" for s in stored if is_of_images(s)),
+        *(f"<results>/references/{dataset}/{s}.parquet" for s in stored if is_of_spectra(s)),
         *(f"<results>/representations/{s}.parquet" for s in spaces + looked_at),
         *(f"<results>/loadings/{s}.parquet" for s in linear),
         *(f"<results>/{layer}/{s}.parquet" for s in trained for layer in ("histories", "rebuilt")),
@@ -234,6 +267,13 @@ def tables_of(study):
         *(f"<results>/reruns/{c}.parquet" for c in clustered),
         *(f"<results>/metrics/clustering/{c}.parquet" for c in clustered),
         *([f"<results>/agreement/{study}.parquet"] if clustered else []),
+        *(f"<results>/endmember_counts/{c}.parquet" for c in counted),
+        *(
+            f"<results>/{layer}/{u}.parquet"
+            for u in unmixed
+            for layer in ("abundances", "endmembers", "unmixings")
+        ),
+        *([f"<results>/quantities/{study}.parquet"] if ATLAS.studies[study].quantification else []),
         *evaluations_of(study),
     ]
 
@@ -264,8 +304,14 @@ def models_of(study):
     folders = [
         f"<results>/models/{dataset}/{v}/{r}" for v, r in ATLAS.spaces_of(study) if r in NETWORKS
     ]
+    unmixed = [(v, u) for v, u in ATLAS.unmixed_in(study) if u in UNMIXING_NETWORKS]
     return [
-        f"{folder}/{file}" for folder in folders for file in ("weights.safetensors", "model.json")
+        *(
+            f"{folder}/{file}"
+            for folder in folders
+            for file in ("weights.safetensors", "model.json")
+        ),
+        *(f"<results>/models/{dataset}/{v}/{u}/weights.safetensors" for v, u in unmixed),
     ]
 
 
@@ -337,7 +383,7 @@ def restrictions_of(study):
 
 def definitions_of(study):
     """What figures must say of a study's targets, splits, encoders and tests, and its tables don't hold."""
-    definition = ATLAS.studies[study]
+    definition, dataset = ATLAS.studies[study], ATLAS.datasets[ATLAS.dataset_of(study)]
     probing = definition.probing
     spaces = [] if ATLAS.skipped(study) else ATLAS.spaces_of(study)
     return {
@@ -345,6 +391,7 @@ def definitions_of(study):
         "splits": {s: spec(ATLAS.methods.splits[s]) for s in splits_of(study)},
         "trained_on": {r: split_of(r) for _, r in spaces if split_of(r)},
         "tests": spec(definition.tests),
+        "eds": spec(eds) if (eds := getattr(dataset, "eds", None)) else {},
     }
 
 
@@ -362,6 +409,7 @@ def study_structure(study):
         "spaces": ATLAS.spaces_of(study),
         "maps": ATLAS.maps_of(study),
         "clustered": ATLAS.clustered_in(study),
+        "unmixed": ATLAS.unmixed_in(study),
         "networks": [space for space in ATLAS.spaces_of(study) if space[1] in NETWORKS],
         "splits": splits_of(study),
     }

@@ -105,3 +105,17 @@ def spaces_tested(study, name):
 def inputs_uncertain(study):
     """The inputs whose uncertainty is measured."""
     return inputs_named(study, test_of(study, "uncertainty").inputs)
+
+
+def simulation_of(study):
+    """What the generator of a study's data is told."""
+    dataset = ATLAS.datasets[ATLAS.dataset_of(study)]
+    file = raw_file(ATLAS.dataset_of(study)).split("/")[-1]
+    return spec(ATLAS.simulation(dataset.source, file))
+
+
+def views_simulated(study):
+    """The views that are made again where the data of a study are simulated again."""
+    test = test_of(study, "noise")
+    of_spaces = [view for view, _ in ATLAS.parts_of(test.spaces)]
+    return sorted({*of_spaces, *([test.unmixed_view] if test.unmixed_view else [])})

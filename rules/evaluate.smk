@@ -326,3 +326,69 @@ rule transfer_encoder:
         "Transferring an encoder to study {wildcards.study}"
     script:
         "../workflow_scripts/evaluate/transfer_encoder.py"
+
+
+rule simulate_noise:
+    input:
+        dataset=lambda w: dataset_table(w.study),
+    output:
+        "<results>/tests/{study}/noise.parquet",
+    log:
+        "<logs>/evaluate/noise/{study}.log",
+    benchmark:
+        "<benchmarks>/evaluate/noise/{study}.tsv"
+    priority: AHEAD
+    threads: ATLAS.settings.runtime.blas_threads
+    resources:
+        mem_mb=3000,
+        runtime=240,
+    params:
+        test=lambda w: spec(test_of(w.study, "noise")),
+        simulation=lambda w: simulation_of(w.study),
+        file=lambda w: raw_file(ATLAS.dataset_of(w.study)),
+        cube=lambda w: spec(ATLAS.datasets[ATLAS.dataset_of(w.study)]),
+        views=lambda w: {v: spec(ATLAS.views[v]) for v in views_simulated(w.study)},
+        representations=lambda w: {
+            r: spec(REPRESENTATIONS[r]) | {"split": None}
+            for _, r in ATLAS.parts_of(test_of(w.study, "noise").spaces)
+        },
+        clusterings=lambda w: {
+            c: spec(ATLAS.methods.clusterings[c]) for c in test_of(w.study, "noise").clusterings
+        },
+        unmixings=lambda w: {
+            u: spec(ATLAS.methods.unmixings[u]) for u in test_of(w.study, "noise").unmixings
+        },
+        code=code_of("evaluate/simulate_noise.py"),
+    message:
+        "Simulating the data of study {wildcards.study} at other doses"
+    script:
+        "../workflow_scripts/evaluate/simulate_noise.py"
+
+
+# timed, so it has the machine's threads to itself as far as one job can ask for that
+rule fit_pixels:
+    input:
+        dataset=lambda w: dataset_table(w.study),
+        cube=lambda w: raw_file(ATLAS.dataset_of(w.study)),
+        spaces=lambda w: spaces_tested(w.study, "pixel_fit"),
+    output:
+        "<results>/tests/{study}/pixel_fit.parquet",
+    log:
+        "<logs>/evaluate/pixel_fit/{study}.log",
+    benchmark:
+        "<benchmarks>/evaluate/pixel_fit/{study}.tsv"
+    threads: workflow.cores
+    resources:
+        mem_mb=2000,
+        runtime=120,
+    params:
+        test=lambda w: spec(test_of(w.study, "pixel_fit")),
+        cube=lambda w: spec(ATLAS.datasets[ATLAS.dataset_of(w.study)]),
+        clustering=lambda w: spec(
+            ATLAS.methods.clusterings[test_of(w.study, "pixel_fit").clustering]
+        ),
+        code=code_of("evaluate/fit_pixels.py"),
+    message:
+        "Fitting plasmons to the pixels of study {wildcards.study}"
+    script:
+        "../workflow_scripts/evaluate/fit_pixels.py"

@@ -105,7 +105,8 @@ rule featurize_spectra:
         dataset="<results>/datasets/{dataset}.parquet",
         cube=lambda w: raw_file(w.dataset),
     output:
-        "<results>/features/{dataset}/{view}.parquet",
+        features="<results>/features/{dataset}/{view}.parquet",
+        references="<results>/references/{dataset}/{view}.parquet",
     log:
         "<logs>/featurize/{dataset}/{view}.log",
     benchmark:

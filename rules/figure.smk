@@ -31,6 +31,7 @@ for study in ATLAS.studies:
             described_by=ATLAS.datasets[ATLAS.dataset_of(study)].described_by,
             white_level=getattr(ATLAS.datasets[ATLAS.dataset_of(study)], "white_level", None),
             restrictions=restrictions_of(study),
+            mark=mark_of(study),
             definitions=definitions_of(study),
             figures=[spec(f) for f in ATLAS.studies[study].figures],
             tables=[spec(t) for t in ATLAS.studies[study].tables],

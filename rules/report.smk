@@ -47,6 +47,7 @@ rule render_report:
             "representations": {name: spec(r) for name, r in REPRESENTATIONS.items()},
         },
         sources={name: spec(source) for name, source in ATLAS.sources.items()},
+        by_design=[name for name in ATLAS.datasets if ATLAS.simulated_by_design(name)],
         datasets={name: spec(dataset) for name, dataset in ATLAS.datasets.items()},
         code=code_of("report/render_report.py"),
     message:

@@ -20,13 +20,14 @@ from schemas.tables.dataset import crystal_columns, dataset_schema, fixed_column
 # kinds of figures that show what not every study has
 NEEDS_LABEL = ("label_map", "score_summary", "score_by_stage", "contingency")
 NEEDS_IMAGES = ("sensitivity", "image_examples", "exemplars", "outliers")
-NEEDS_CUBE = ("phase_map",)
+NEEDS_CUBE = ("phase_map", "cube_overview", "centroid_spectra")
+NEEDS_UNMIXING = ("abundance_maps", "endmembers", "residual_maps", "unmixing_scores")
 
 
 def check_dataset(name: str, dataset: Dataset, sources: Mapping[str, Source], where: str) -> None:
     if dataset.source is not None:
         known(dataset.source, sources, "source", f"{where}: source")
-        files = sources[dataset.source].files
+        files = sources[dataset.source].file_names
         tables = getattr(dataset, "tables", {})
         for table, definition in tables.items():
             for file in definition.files:
@@ -85,6 +86,9 @@ def check_methods(methods: Methods, path: Path) -> None:
                 where = f"{path}: {seen[name]} and {key}"
                 raise ConfigError(f"method {name!r} is defined twice", where=where, do="choose another name")
             seen[name] = key
+    for name, unmixing in methods.unmixings.items():
+        if isinstance(number := getattr(unmixing, "endmembers", None), str):
+            known(number, methods.endmember_counts, "count", f"{path}: unmixings: {name}: endmembers")
     for name, drawn in methods.maps.items():
         if drawn.of:
             known(drawn.of, methods.representations, "representation", f"{path}: maps: {name}: of")
@@ -110,7 +114,7 @@ def check_view(view: object, views: Mapping, sources: Mapping[str, Source], meth
             ) from error
     if isinstance(view, NetworkView):
         known(view.weights, sources, "source", f"{where}: weights")
-        if len(files := sources[view.weights].files) > 1:
+        if len(files := sources[view.weights].file_names) > 1:
             found = f"{len(files)} files in source {view.weights}"
             raise ConfigError("which file holds the weights?", where=f"{where}: weights", found=found)
 
@@ -127,10 +131,22 @@ def check_study(study: Study, path: Path, datasets: Mapping, views: Mapping, met
         for column in getattr(views[view], "columns", []):
             known(column, fields, of_dataset, f"{path}: view {view}: columns")
             _is_feature(column, fields[column], dataset, f"{path}: view {view}: columns")
-    for key in ("representations", "maps", "clusterings", "inspections"):
+    for key in ("representations", "maps", "clusterings", "endmember_counts", "unmixings", "inspections"):
         _check_uses(getattr(study, key), key, study, methods, f"{path}: {key}")
     if study.inspections and dataset.kind != "image":
         raise ConfigError("outliers are planted in images only", where=f"{path}: inspections", found=dataset.kind)
+    for key in ("endmember_counts", "unmixings"):
+        if getattr(study, key) and dataset.kind != "cube":
+            raise ConfigError("only spectra of pixels are unmixed", where=f"{path}: {key}", found=dataset.kind)
+    if study.quantification:
+        where = f"{path}: quantification"
+        if getattr(dataset, "eds", None) is None:
+            raise ConfigError("only X-ray spectra are quantified", where=where, do="add `eds` to the dataset")
+        known(study.quantification.view, names_of(study.views), "view of this study", f"{where}.view")
+        known(study.quantification.unmixing, names_of(study.unmixings), "unmixing of this study", f"{where}.unmixing")
+        for ratio in study.quantification.ratios:
+            for element in [*ratio.above, *ratio.below]:
+                known(element, dataset.eds.elements, "element of `eds.elements`", f"{where}.ratios: {ratio.name}")
     for clustering in names_of(study.clusterings):
         stability = getattr(methods.clusterings[clustering], "stability", None)
         if stability and stability.group:
@@ -221,7 +237,8 @@ def _check_item(item: object, study: Study, fields: Mapping[str, Field], of_data
     for key, valid, what in (
         ("clustering", study.clusterings, "clustering"), ("clusterings", study.clusterings, "clustering"),
         ("views", study.views, "view"), ("representations", study.representations, "representation"),
-        ("map", study.maps, "map"),
+        ("map", study.maps, "map"), ("unmixing", study.unmixings, "unmixing"),
+        ("unmixings", study.unmixings, "unmixing"),
     ):  # fmt: skip
         for name in _listed(getattr(item, key, None)):
             known(name, names_of(valid), f"{what} of this study", f"{where}: {key}")
@@ -239,6 +256,7 @@ def _has_what_it_shows(figure: Figure, study: Study, dataset: Dataset, where: st
         (("outlier_recall",), study.inspections, "a search for outliers", "name one in inspections"),
         (NEEDS_IMAGES, dataset.kind == "image", "a dataset of images", "leave it out"),
         (NEEDS_CUBE, dataset.kind == "cube", "a dataset of pixels (kind cube)", "leave it out"),
+        (NEEDS_UNMIXING, study.unmixings, "an unmixing", "name one in unmixings"),
     ):
         if figure.kind in kinds and not there:
             raise ConfigError(f"a figure of kind {figure.kind} needs {what}", where=where, do=do)

@@ -136,6 +136,21 @@ _ALL = (
     Field("cluster", "int64", "1", "Cluster label at the K with the largest silhouette; -1 is noise", minimum=-1),
     Field("distance", "float64", "1", "Euclidean distance to the centroid of the row's cluster (of noise: to the "
           "nearest centroid), in the clustered space", minimum=0.0, nullable=True),
+    # unmixing
+    Field("unmixing", "string", "", "Unmixing method"),
+    Field("endmember_count", "string", "", "How endmembers were counted, as named in config/methods.yaml"),
+    Field("endmember", "string", "", "The material whose spectrum the endmember resembles most, in the best one-to-one "
+          "matching with the reference spectra; where there are none, its number from 1 by falling mean share; `all` "
+          "stands for all of them"),
+    Field("share", "float64", "1", "Share of the endmember in the pixel's spectrum; all shares of a pixel sum to 1",
+          minimum=0.0, maximum=1.0 + 1e-9),
+    Field("channel", "int64", "1", "Number of the channel, from 0", minimum=0),
+    Field("position", "float64", "", "Where the channel stands on the spectral axis, in the unit of the axis"),
+    Field("intensity", "float64", "", "Intensity of a spectrum, in the unit of its view"),
+    Field("residual", "float64", "", "Root of the mean squared difference between a pixel's spectrum and its mixture, "
+          "in the unit of the view", minimum=0.0),
+    Field("brightness", "float64", "1", "Sum of the abundances of the pixel before they were divided by it: 1 where "
+          "the method makes it so", minimum=0.0),
     # evaluation
     Field("score", "float64", "1", "The score: ari, nmi (geometric mean) and purity against the classes; …_chance for "
           "the same labels in random order"),
@@ -211,7 +226,8 @@ _ALL = (
     Field("tolerance", "float64", "1", "Largest difference from the expected value that still agrees", minimum=0.0),
     Field("measured", "float64", "1", "The value measured here; empty when not evaluated", nullable=True),
     Field("verdict", "string", "", "What the measurement says about the claim", allowed=(
-        "reproduced", "contradicted", "not evaluated", "agrees on simulated data", "differs on simulated data")),
+        "reproduced", "contradicted", "not evaluated", "reproduced on simulated data",
+        "contradicted on simulated data", "agrees on simulated data", "differs on simulated data")),
     Field("quantity", "string", "", "What kind of value is compared", allowed=("number", "true or false")),
     Field("detail", "string", "", "Spread or further numbers behind the measured value"),
 )  # fmt: skip

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import logging
+from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from matlas.clean.rejects import as_rejects, within_share
-from matlas.cubes.cube import Cube
+from matlas.composition import SYMBOLS, parse_formulas
+from matlas.cubes.cube import Axis, Cube
+from matlas.cubes.formats import opened
 from matlas.cubes.prepare import mask
 from matlas.cubes.read import read_cube
-from matlas.errors import DataError
+from matlas.errors import ConfigError, DataError
 from matlas.expressions import add_columns
 from schemas.config.datasets import CubeDataset
 from schemas.tables.dataset import abundances_of, dataset_schema
@@ -60,6 +64,51 @@ def clean_cube(path: str, dataset: CubeDataset, name: str = "dataset") -> tuple[
     clean = add_columns(clean[~empty].reset_index(drop=True), dataset.derived, dataset.flags)
     log.info("%s: %d pixels of %d x %d kept, %d refused", name, len(clean), height, width, int(empty.sum()))
     return clean[dataset_schema(name, dataset).columns], rejects, cube
+
+
+def reference_spectra(path: str, dataset: CubeDataset, cube: Cube) -> tuple[Cube | None, tuple[str, ...]]:
+    """The spectra that the source gives for its materials, or that are computed for the phases of an X-ray map, as an
+    image of one row of pixels on the axis of `cube`, in its unit, and the materials; (None, ()) where there are none.
+
+    Raises DataError for an array that is not (materials, channels), or has NaN, infinity or a spectrum of zeros.
+    """
+    if dataset.eds and dataset.eds.phases:
+        return _computed(dataset, cube)
+    if dataset.truth is None or dataset.truth.spectra is None:
+        return None, ()
+    where, materials = f"{path}: {dataset.truth.spectra}", tuple(dataset.truth.materials)
+    with opened(Path(path), dataset.truth.spectra, dataset.reader) as raw:
+        spectra = np.asarray(raw.data, dtype=np.float64)
+    if spectra.shape != (len(materials), cube.signal.size):
+        raise DataError(
+            "spectra of the materials don't fit the cube", where=where, found=spectra.shape,
+            expected=f"(materials, channels) {(len(materials), cube.signal.size)}", do="check `truth.spectra`",
+        )  # fmt: skip
+    if not np.isfinite(spectra).all() or not spectra.any(axis=1).all():
+        raise DataError("a spectrum of a material is empty, NaN or infinite", where=where)
+    return _line(spectra, cube), materials
+
+
+def _computed(dataset: CubeDataset, cube: Cube) -> tuple[Cube, tuple[str, ...]]:
+    """X-ray spectra of the phases that the definition names, by their formulas, as bright as a mean pixel."""
+    from matlas.cubes.phases import computed_spectrum  # xraylib and its tables, for X-rays only
+
+    phases, refused = parse_formulas(list(dataset.eds.phases.values()))
+    if refused:
+        raise ConfigError("formula of a phase can't be read", where="eds.phases", found=list(refused.values()))
+    eds = dataset.eds.model_dump(mode="json")
+    mean = cube.sum_spectrum.sum() / len(cube.spectra)
+    spectra = []
+    for start, stop in pairwise(phases.indptr):
+        atoms = dict(zip((SYMBOLS[z] for z in phases.z[start:stop]), phases.amount[start:stop], strict=True))
+        spectra.append(mean * computed_spectrum(atoms, cube, eds))
+    return _line(np.array(spectra), cube), tuple(dataset.eds.phases)
+
+
+def _line(spectra: np.ndarray, cube: Cube) -> Cube:
+    """Spectra (m, C) as an image of one row of pixels."""
+    sides = [Axis(name, "", 0.0, 1.0, size) for name, size in (("y", 1), ("x", len(spectra)))]
+    return Cube(spectra[None], *sides, cube.signal, cube.counts)
 
 
 def about_image(cube: Cube) -> dict[str, str]:

@@ -90,6 +90,34 @@ def rebin(cube: Cube, signal: int = 1, y: int = 1, x: int = 1, leftovers: str = 
     return replace(cube, data=result, **axes)
 
 
+def scaled(cube: Cube, by: str) -> Cube:
+    """Spectra without their brightness: each divided by its largest value ("max"), its sum ("sum") or its Euclidean
+    length ("norm"). Spectra of zeros stay so.
+
+    Raises ConfigError for another word, and DataError for a pixel whose sum or maximum is below 0.
+    """
+    if by not in SCALES:
+        raise ConfigError("`by` of step scaled can't be", expected=nearest(by, SCALES), found=repr(by))
+    data = np.empty(cube.spectra.shape, cube.real)
+    for block in cube.blocks():
+        rows = cube.spectra[block].astype(np.float64)
+        sizes = SCALES[by](rows)
+        sizes[~rows.any(axis=1)] = 1.0
+        if (sizes <= 0).any():
+            y, x = cube.pixel(block.start + int(np.flatnonzero(sizes <= 0)[0]))
+            raise DataError(f"a spectrum can't be divided by its {by}", where=f"pixel (y, x) {(y, x)}",
+                            expected="above 0", found=f"{sizes.min():g}", do="choose another scale")  # fmt: skip
+        data[block] = rows / sizes[:, None]
+    return replace(cube, data=cube.image(data), counts=False)
+
+
+SCALES = {
+    "max": lambda rows: rows.max(axis=1),
+    "sum": lambda rows: rows.sum(axis=1),
+    "norm": lambda rows: np.linalg.norm(rows, axis=1),
+}
+
+
 def _sum_dtype(dtype: np.dtype, n: int) -> np.dtype:
     if dtype.kind == "f":
         return np.dtype(np.float64)
@@ -128,7 +156,9 @@ def mask(cube: Cube) -> Mask:
     return Mask(dead, cube.image(zero))
 
 
+# steps that look at one spectrum at a time, so that a reference spectrum goes through them as a pixel's does
+PIXELWISE = ("crop", "rebin", "scaled", "anscombe")
 STEPS = {
     step.__name__: step
-    for step in (crop, rebin, anscombe, variance_scaled, power_law_background, align_zero_loss, denoised)
+    for step in (crop, rebin, scaled, anscombe, variance_scaled, power_law_background, align_zero_loss, denoised)
 }

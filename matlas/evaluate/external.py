@@ -72,6 +72,13 @@ def contingency(truth: Sequence, labels: np.ndarray) -> pd.DataFrame:
     )
 
 
+def classes_of_clusters(truth: Sequence, labels: np.ndarray) -> np.ndarray:
+    """(n,) class that each row's cluster stands for in the matching of `contingency`; None where it has no match."""
+    pairs = contingency(truth, labels)
+    stands_for = dict(pairs.loc[pairs["matched"], ["cluster", "label"]].itertuples(index=False))
+    return np.array([stands_for.get(label) for label in labels], dtype=object)
+
+
 def scores(
     study: str, runs: Sequence[tuple[Mapping[str, str], pd.DataFrame]], truth: pd.Series, *, seed: int = 0
 ) -> tuple[pd.DataFrame, pd.DataFrame]:

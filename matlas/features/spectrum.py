@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from matlas.cubes.cube import Cube
-from matlas.cubes.prepare import prepare
+from matlas.cubes.prepare import PIXELWISE, prepare
 from matlas.errors import DataError
 from schemas.table import Field
+
+log = logging.getLogger(__name__)
 
 
 def spectrum_features(cube: Cube, spec: Mapping) -> tuple[Cube, tuple[Field, ...]]:
@@ -37,6 +40,34 @@ def spectrum_features(cube: Cube, spec: Mapping) -> tuple[Cube, tuple[Field, ...
         for i, place in enumerate(places)
     ]
     return prepared, tuple(fields)
+
+
+def about_axis(prepared: Cube) -> dict[str, str]:
+    """What a table of spectra says of its channels: channel i stands at signal_offset + i * signal_scale."""
+    axis = prepared.signal
+    return {
+        "signal": axis.name, "signal_unit": axis.unit, "signal_offset": repr(axis.offset),
+        "signal_scale": repr(axis.scale), "counts": str(prepared.counts).lower(),
+    }  # fmt: skip
+
+
+def reference_frame(references: Cube | None, materials: Sequence[str], spec: Mapping) -> pd.DataFrame:
+    """The spectra of the materials as the view has spectra, one row a material and channel (schema of references).
+
+    Steps that look at the whole image can't be done to a few spectra: then there are none, and the log says so.
+    """
+    frame = {"material": [], "channel": [], "position": [], "intensity": []}
+    others = [name for step in spec["steps"] for name in step if name not in PIXELWISE]
+    if references is not None and others:
+        log.info("no reference spectra in this view: step %s looks at the whole image", ", ".join(others))
+    elif references is not None:
+        prepared = prepare(references, spec["steps"])
+        size = prepared.signal.size
+        frame["material"] = np.repeat(np.array(materials, dtype=object), size)
+        frame["channel"] = np.tile(np.arange(size), len(materials))
+        frame["position"] = np.tile(prepared.signal.values, len(materials))
+        frame["intensity"] = prepared.spectra.astype(np.float64).ravel()
+    return pd.DataFrame(frame).astype({"material": object, "channel": "int64", "position": float, "intensity": float})
 
 
 def spectrum_batches(

@@ -13,7 +13,11 @@ scores       score_summary, score_by_stage
 contingency  contingency
 effects      condition_effects, sensitivity
 recall       outlier_recall
-phases       phase_map
+image_maps   something of each pixel on the image, with a scale bar
+phases       phase_map, soft_map
+spectra      cube_overview, centroid_spectra
+unmixing     abundance_maps, endmembers, residual_maps, unmixing_scores, endmember_count
+quantities   quantities, noise_sweep, pixel_fit
 sheets       image_examples, exemplars, outliers
 ranking      cluster_ranking
 learning     figures of what is learned and read out, a package

@@ -24,15 +24,18 @@ from matlas.figures.learning.trust import coverage
 from matlas.figures.learning.widths import width_sweep
 from matlas.figures.maps import cluster_map, label_map, property_map
 from matlas.figures.parameters import left_out, narrowed
-from matlas.figures.phases import phase_map
+from matlas.figures.phases import phase_map, soft_map
 from matlas.figures.properties import property_boxes, property_trend
+from matlas.figures.quantities import noise_sweep, pixel_fit, quantities
 from matlas.figures.ranking import cluster_ranking
 from matlas.figures.recall import outlier_recall
 from matlas.figures.scores import score_by_stage, score_summary
 from matlas.figures.sheets import exemplars, image_examples, outliers
+from matlas.figures.spectra import centroid_spectra, cube_overview
 from matlas.figures.study_data import StudyData
-from matlas.figures.style import listed, look, page, save
+from matlas.figures.style import GENERATED, listed, look, page, save
 from matlas.figures.sweeps import cluster_sweep, seed_spread
+from matlas.figures.unmixing import abundance_maps, endmember_count, endmembers, residual_maps, unmixing_scores
 from matlas.files import atomic_path
 
 FIGURES: dict[str, Callable] = {
@@ -52,7 +55,18 @@ FIGURES: dict[str, Callable] = {
     "outlier_recall": outlier_recall,
     "image_examples": image_examples,
     "exemplars": exemplars,
+    "cube_overview": cube_overview,
+    "centroid_spectra": centroid_spectra,
     "phase_map": phase_map,
+    "soft_map": soft_map,
+    "abundance_maps": abundance_maps,
+    "endmembers": endmembers,
+    "residual_maps": residual_maps,
+    "unmixing_scores": unmixing_scores,
+    "endmember_count": endmember_count,
+    "quantities": quantities,
+    "noise_sweep": noise_sweep,
+    "pixel_fit": pixel_fit,
     "outliers": outliers,
     "training_curves": training_curves,
     "reconstruction_parity": reconstruction_parity,
@@ -129,6 +143,6 @@ def _write_csv(table: pd.DataFrame, data: StudyData, csv: Path) -> None:
     if data.restrictions and "view" in table:
         table = table.assign(weights=table["view"].map(data.restrictions).fillna(""))
     if data.simulated:
-        table = table.assign(sample_data="generated, not measured")
+        table = table.assign(**{data.mark.lower().replace(" ", "_"): GENERATED})
     with atomic_path(csv) as temporary:
         table.to_csv(temporary, index=False, lineterminator="\n")

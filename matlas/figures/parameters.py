@@ -14,11 +14,11 @@ from matlas.figures.classes import class_numbers
 from matlas.figures.study_data import STUDY_TABLES, Space, SpaceKey, StudyData, in_words
 
 _STAGE = re.compile(r"(?P<network>.+)_stage(?P<stage>\d+)")
-_FILTERS = {"view": "views", "representation": "representations", "clustering": "clusterings"}
+_FILTERS = {"view": "views", "representation": "representations", "clustering": "clusterings", "unmixing": "unmixings"}
 
 
 def narrowed(spec: Mapping, data: StudyData) -> StudyData:
-    """What the keys `views`, `representations` and `clusterings` leave of a study; all of it without them.
+    """What the keys `views`, `representations`, `clusterings` and `unmixings` leave of a study; all of it without them.
 
     Maps have no representation, so only `views` narrows them; of the tests, what is about no view or representation of
     the study (the features themselves, inputs of probes) stays. A name that the study lacks is no error, because views
@@ -27,7 +27,7 @@ def narrowed(spec: Mapping, data: StudyData) -> StudyData:
     wanted = {column: list(spec[key]) for column, key in _FILTERS.items() if spec.get(key)}
     if not wanted:
         return data
-    views, representations, clusterings = (wanted.get(column) for column in _FILTERS)
+    views, representations, clusterings, unmixings = (wanted.get(column) for column in _FILTERS)
     spaces = {
         (view, name): replace(space, clusters=_among(space.clusters, clusterings))
         for (view, name), space in data.spaces.items()
@@ -37,6 +37,12 @@ def narrowed(spec: Mapping, data: StudyData) -> StudyData:
         data,
         spaces=spaces,
         maps={place: space for place, space in data.maps.items() if views is None or place[0] in views},
+        spectra=_among(data.spectra, views),
+        unmixed={
+            (view, name): found
+            for (view, name), found in data.unmixed.items()
+            if (views is None or view in views) and (unmixings is None or name in unmixings)
+        },
         restrictions=_among(data.restrictions, views),
         histories={place: table for place, table in data.histories.items() if place in spaces},
         rebuilt={place: table for place, table in data.rebuilt.items() if place in spaces},
@@ -230,11 +236,14 @@ def _there(spec: Mapping, data: StudyData, column: str) -> set[str]:
     clustered = {view for (view, _), space in data.spaces.items() if spec.get("clustering") in space.clusters}
     if column == "view":
         tables = (table for table in (data.sensitivity, data.inspections) if table is not None)
-        return {view for view, _ in (*data.spaces, *data.maps)} | {view for table in tables for view in table["view"]}
+        named = {view for view, _ in (*data.spaces, *data.maps, *data.unmixed)} | set(data.spectra)
+        return named | {view for table in tables for view in table["view"]}
     if column == "representation":
         return {representation for _, representation in data.spaces}
     if column == "clustering":
         return {name for space in data.spaces.values() for name in space.clusters}
+    if column == "unmixing":
+        return {name for _, name in data.unmixed}
     return {name for view, name in data.maps if view in clustered or not spec.get("clustering")}
 
 

@@ -19,9 +19,9 @@ SpaceKey = tuple[str, str]  # view, representation; of a map: view, map
 NOISE = -1  # the label of a row that is in no cluster
 # about a study as a whole; those of several files are stacked
 STUDY_TABLES = ("agreement", "scores", "contingency", "conditions", "sensitivity", "inspections", "probes",
-                "comparisons", "tests")  # fmt: skip
-_LAYERS = ("datasets", "representations", "clusters", "metrics", "failures", "histories", "rebuilt", "selections",
-           "splits", *STUDY_TABLES)  # fmt: skip
+                "comparisons", "unmixings", "endmember_counts", "quantities", "tests")  # fmt: skip
+_LAYERS = ("datasets", "features", "representations", "clusters", "metrics", "failures", "histories", "rebuilt",
+           "selections", "splits", "references", "abundances", "endmembers", *STUDY_TABLES)  # fmt: skip
 
 
 @dataclass
@@ -47,30 +47,64 @@ class Space:
 
 
 @dataclass(frozen=True)
+class Spectra:
+    """A view of spectra, which stay on disk: `path` of its table, one row a pixel in the order of the dataset; unit of
+    the spectral axis, positions (c,) of the channels on it; counts : whether they hold counts; references : spectra of
+    known materials in the same preparation: material, channel, position, intensity."""
+
+    path: str | PathLike
+    unit: str
+    positions: np.ndarray
+    counts: bool
+    references: pd.DataFrame
+
+    @property
+    def columns(self) -> list[str]:
+        return [f"channel_{i}" for i in range(len(self.positions))]
+
+
+@dataclass(frozen=True)
+class Unmixed:
+    """What an unmixing made of a view. abundances : key, share_<endmember> …, brightness and residual, a row a pixel in
+    the order of `StudyData.entities`; endmembers : endmember, channel, position, intensity."""
+
+    abundances: pd.DataFrame
+    endmembers: pd.DataFrame
+
+    @property
+    def names(self) -> list[str]:
+        """The endmembers in their order."""
+        return [c.removeprefix("share_") for c in self.abundances.columns if c.startswith("share_")]
+
+
+@dataclass(frozen=True)
 class Definitions:
     """What the configuration says of what is learned and read out, as plain values by name.
 
     targets : unit and description; splits : kind and what goes with it (schemas.config.methods); trained_on :
-    representation -> the split on whose training rows it was fitted; tests : schemas.config.studies.Tests.
+    representation -> the split on whose training rows it was fitted; tests : schemas.config.studies.Tests; eds : how
+    X-ray spectra were measured (schemas.config.datasets.Eds), empty for other data.
     """
 
     targets: Mapping[str, Mapping] = field(default_factory=dict)
     splits: Mapping[str, Mapping] = field(default_factory=dict)
     trained_on: Mapping[str, str] = field(default_factory=dict)
     tests: Mapping[str, Mapping | None] = field(default_factory=dict)
+    eds: Mapping = field(default_factory=dict)
 
 
 @dataclass
 class StudyData:
     """A study's dataset, its spaces and maps, and the tables that compare and judge them.
 
-    simulated : true as soon as one table was generated; label : column of `entities` with the true classes, which are
-    for evaluation only; described_by : column that says in a word what an entity is; restrictions : what must be said
-    of the network weights behind a view wherever it is shown; images : folder in which an entity's key is the path of
-    its image; white_level : the pixel value shown as white, where it isn't the largest that a file can hold;
-    attributes : what the footer of the dataset's table says of it, such as the size of the image that pixels come from.
-    histories, rebuilt : how the network of a space was trained, and some test rows as it rebuilds them; selections :
-    view -> the columns it took and left out; parts : split -> key, fold, part, of splits that a space was fitted on.
+    simulated : true as soon as one table was generated; mark : what is then said of it; label : column of `entities`
+    with the true classes, which are for evaluation only; described_by : column that says in a word what an entity is;
+    restrictions : what must be said of the network weights behind a view wherever it is shown; images : folder in which
+    an entity's key is the path of its image; white_level : the pixel value shown as white, where it isn't the largest
+    that a file can hold; attributes : what the footer of the dataset's table says of it, such as the size of the image
+    that pixels come from. histories, rebuilt : how the network of a space was trained, and some test rows as it
+    rebuilds them; selections : view -> the columns it took and left out; parts : split -> key, fold, part, of splits
+    that a space was fitted on.
     """
 
     study: str
@@ -88,6 +122,7 @@ class StudyData:
     restrictions: dict[str, str] = field(default_factory=dict)
     images: Path | None = None
     white_level: float | None = None
+    mark: str = "SAMPLE DATA"
     attributes: dict[str, str] = field(default_factory=dict)
     agreement: pd.DataFrame | None = None
     scores: pd.DataFrame | None = None
@@ -97,7 +132,12 @@ class StudyData:
     inspections: pd.DataFrame | None = None
     probes: pd.DataFrame | None = None
     comparisons: pd.DataFrame | None = None
+    unmixings: pd.DataFrame | None = None
+    endmember_counts: pd.DataFrame | None = None
+    quantities: pd.DataFrame | None = None
     tests: pd.DataFrame | None = None
+    spectra: dict[str, Spectra] = field(default_factory=dict)
+    unmixed: dict[tuple[str, str], Unmixed] = field(default_factory=dict)
     histories: dict[SpaceKey, pd.DataFrame] = field(default_factory=dict)
     rebuilt: dict[SpaceKey, pd.DataFrame] = field(default_factory=dict)
     selections: dict[str, pd.DataFrame] = field(default_factory=dict)
@@ -153,6 +193,7 @@ def load_study_data(
     images: Path | None = None,
     white_level: float | None = None,
     definitions: Mapping[str, Mapping] | None = None,
+    mark: str = "SAMPLE DATA",
 ) -> StudyData:
     """Sort the tables of a study by their footers and read those that figures draw from; other layers (features,
     loadings, reruns, rejects, predictions …) only say whether they are simulated.
@@ -218,6 +259,7 @@ def load_study_data(
         restrictions=dict(restrictions or {}),
         images=images,
         white_level=white_level,
+        mark=mark,
         attributes=about.attributes,
         **{layer: _stacked(found[layer], dataset) for layer in STUDY_TABLES},
         **{
@@ -228,6 +270,8 @@ def load_study_data(
             for layer in ("histories", "rebuilt")
         },
         selections=_by_attribute(found["selections"], dataset, "view"),
+        spectra=_spectra(found["features"], found["references"], dataset),
+        unmixed=_unmixed(found["abundances"], found["endmembers"], dataset, entities[key]),
         parts=_by_attribute(fitted_on, dataset, "split"),
         definitions=defined,
     )
@@ -269,6 +313,28 @@ def _of_dataset(tables: list[tuple[str | PathLike, TableInfo]], dataset: str) ->
 
 def _by_attribute(tables: list[tuple[str | PathLike, TableInfo]], dataset: str, name: str) -> dict[str, pd.DataFrame]:
     return {_attributes(path, info, dataset, name)[0]: read_table(path) for path, info in tables}
+
+
+def _spectra(features: list, references: list, dataset: str) -> dict[str, Spectra]:
+    given = _by_attribute(references, dataset, "view")
+    found = {}
+    for path, info in features:
+        if "signal_unit" in info.attributes:
+            (view,) = _attributes(path, info, dataset, "view")
+            about = info.attributes
+            channels = np.arange(len(info.columns) - 1)
+            positions = float(about["signal_offset"]) + float(about["signal_scale"]) * channels
+            found[view] = Spectra(path, about["signal_unit"], positions, about["counts"] == "true", given[view])
+    return found
+
+
+def _unmixed(abundances: list, endmembers: list, dataset: str, keys: pd.Series) -> dict[tuple[str, str], Unmixed]:
+    spectra = {_attributes(p, info, dataset, "view", "unmixing"): read_table(p) for p, info in endmembers}
+    found = {}
+    for path, info in abundances:
+        place = _attributes(path, info, dataset, "view", "unmixing")
+        found[place] = Unmixed(_aligned(read_table(path), keys, path), spectra[place])
+    return found
 
 
 def _sample_size(metrics: pd.DataFrame) -> int | None:

@@ -18,7 +18,7 @@ from matplotlib.ticker import FuncFormatter
 
 from matlas.figures.study_data import NOISE, SpaceKey, StudyData, in_words
 
-SAMPLE_MARK = "SAMPLE DATA — generated, not measured"
+GENERATED = "generated, not measured"
 
 # Taken from the palettes of Okabe & Ito, P. Tol, M. Krzywinski and Petroff 2021 (arXiv:2107.02270) so that any two are
 # at least 0.09 apart in OKLab for normal, protan and deutan sight (Machado et al. 2009). After 12 the marker changes.
@@ -107,7 +107,8 @@ def page(
     if data.simulated:
         band = 0.26 / height
         figure.add_artist(Rectangle((0, 1 - band), 1, band, transform=figure.transFigure, color=HIGHLIGHT, lw=0))
-        figure.text(0.5, 1 - band / 2, SAMPLE_MARK, color="white", weight="bold", size=10, ha="center", va="center")
+        said = f"{data.mark} — {GENERATED}"
+        figure.text(0.5, 1 - band / 2, said, color="white", weight="bold", size=10, ha="center", va="center")
         top -= 0.3 / height
     for line, text in enumerate(head):
         figure.text(0.012, top - (0.08 + 0.22 * line) / height, text, size=12, weight="bold", va="top")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -46,6 +46,7 @@ def render(
     datasets: Mapping[str, Mapping],
     logs: Path,
     methods: Mapping[str, Mapping] | None = None,
+    by_design: Collection[str] = (),
 ) -> None:
     """Write the report of the results folder `root` as one HTML page that needs no network and no script.
 
@@ -53,7 +54,8 @@ def render(
     spaces, maps, clustered, networks, splits}}, what was computed of it; skipped : for each study the source that the
     settings leave out, or None; left_out : {view: source of its weights} that they leave out; restrictions : {study:
     {view: title and licence of its weights}}; logs : the folder of job logs; methods : {splits, representations: {name:
-    definition}}, without which splits and networks have their numbers only. The page depends on the results alone: only
+    definition}}, without which splits and networks have their numbers only; by_design : datasets that are simulations,
+    rather than have sample data in their place. The page depends on the results alone: only
     their times and costs differ between two runs. Raises DataError for a figure or table that is missing or not
     self-contained, QueryError when the catalog can't be read.
     """
@@ -70,9 +72,10 @@ def render(
     page = {
         "root": root,
         "simulated": list(dict.fromkeys(name for names in made_up.values() for name in names.values())),
+        "by_design": by_design,
         "studies": made,
         "claims": {study.name: [claim for claim in all_claims if claim.study == study.name] for study in made},
-        "contradicted": [claim for claim in all_claims if claim.verdict == "contradicted"],
+        "contradicted": [claim for claim in all_claims if claim.verdict.startswith("contradicted")],
         "verdicts": Counter(claim.verdict for claim in all_claims),
         "tones": TONES,
         "qualities": quality(store, datasets, simulated),
@@ -158,11 +161,18 @@ def _about_clusters(store: Store, spec: Mapping, study: Section, key: str) -> tu
     )
 
 
+def marked(names: Sequence[str], by_design: Collection[str]) -> list[tuple[str, list[str]]]:
+    """What must be said of generated data, with the names that it is said of."""
+    parts = {"SAMPLE DATA": [n for n in names if n not in by_design], "SIMULATED": [n for n in names if n in by_design]}
+    return [(mark, part) for mark, part in parts.items() if part]
+
+
 def _environment() -> Environment:
     here = Path(__file__).parent
     environment = Environment(
         loader=FileSystemLoader(here), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {name: getattr(formats, name) for name in _FILTERS} | {"range_of": range_of}
+    environment.filters |= {name: getattr(formats, name) for name in _FILTERS}
+    environment.filters |= {"range_of": range_of, "marked": marked}
     environment.globals["css"] = Markup((here / "report.css").read_text(encoding="utf-8"))
     return environment

@@ -17,6 +17,8 @@ TONES = {
     "reproduced": ("good", "✓"),
     "contradicted": ("bad", "✗"),
     "not evaluated": ("open", "○"),
+    "reproduced on simulated data": ("sample", "✓"),
+    "contradicted on simulated data": ("sample", "✗"),
     "agrees on simulated data": ("sample", "="),
     "differs on simulated data": ("sample", "≠"),
 }

@@ -39,7 +39,8 @@ def table(spec: Mapping, folder: Path, units: Mapping[str, str]) -> Table:
     if not path.is_file():
         raise DataError("table of a study is missing", where=path, do="run the workflow (snakemake --cores all)")
     # the page itself says that data are generated; the column is there for the file once it travels alone
-    frame = pd.read_csv(path, keep_default_na=False, na_values=[""]).drop(columns="sample_data", errors="ignore")
+    frame = pd.read_csv(path, keep_default_na=False, na_values=[""])
+    frame = frame.drop(columns=["sample_data", "simulated"], errors="ignore")
     lead = [name for name in _SPACE if name in frame]
     groups = frame.groupby(lead, sort=False, dropna=False) if lead else [((), frame)]
     parts = [_part(" · ".join(map(str, space)), group.drop(columns=lead), units) for space, group in groups]

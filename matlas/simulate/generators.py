@@ -38,12 +38,26 @@ def _spectrum_image() -> Callable[..., None]:
     return write_spectrum_image
 
 
+def _duplex_steel() -> Callable[..., None]:
+    from matlas.simulate.duplex_steel import write_duplex_steel
+
+    return write_duplex_steel
+
+
+def _mineral_map() -> Callable[..., None]:
+    from matlas.simulate.mineral_map import write_mineral_map
+
+    return write_mineral_map
+
+
 GENERATORS = {
     "thermoelectrics": _thermoelectrics,
     "micrographs": _micrographs,
     "crystals": _crystals,
     "quantised_resnet18": _quantised_resnet18,
     "spectrum_image": _spectrum_image,
+    "duplex_steel": _duplex_steel,
+    "mineral_map": _mineral_map,
 }
 
 

@@ -6,6 +6,7 @@ from schemas.config.base import Model, Name
 from schemas.config.datasets import Dataset
 from schemas.config.methods import Autoencoder, Methods
 from schemas.config.settings import Settings
+from schemas.config.simulated import SampleSource
 from schemas.config.sources import Source
 from schemas.config.studies import Study, names_of, uses
 from schemas.config.views import JoinedView, NetworkView, SelectedView, StageView, View
@@ -43,6 +44,22 @@ class Atlas(Model):
         """(view, representation, clustering) of each clustering of a study."""
         clusterings = uses(self.studies[study].clusterings)
         return [(v, r, c.name) for v, r in self.spaces_of(study) for c in clusterings if c.fits(v, r)]
+
+    def unmixed_in(self, study: str) -> list[tuple[str, str]]:
+        """(view, unmixing) of each unmixing of a study."""
+        return [(v, u.name) for v in self.views_of(study) for u in uses(self.studies[study].unmixings) if u.fits(v)]
+
+    def counted_in(self, study: str) -> list[tuple[str, str]]:
+        """(view, count) of each count of endmembers: those that a study names, and those that its unmixings need."""
+        named = uses(self.studies[study].endmember_counts)
+        counted = [(v, c.name) for v in self.views_of(study) for c in named if c.fits(v)]
+        counted += [(v, c) for v, u in self.unmixed_in(study) if (c := self.count_of(u))]
+        return list(dict.fromkeys(counted))
+
+    def count_of(self, unmixing: str) -> str | None:
+        """The count that finds the number of endmembers of an unmixing, if one does."""
+        number = getattr(self.methods.unmixings[unmixing], "endmembers", None)
+        return number if isinstance(number, str) else None
 
     def inspected_in(self, study: str) -> list[tuple[str, str]]:
         """(view, inspection) of each search for outliers."""
@@ -86,6 +103,16 @@ class Atlas(Model):
         """The source of weights that this view, or one that it joins, needs and the settings leave out, if any."""
         networks = [self.network_of(stored) for stored in self.stored_views(view)]
         return next((n.weights for n in networks if n and n.weights in self.skipped_sources), None)
+
+    def simulation(self, source: str, file: str) -> SampleSource | None:
+        """What writes a file of a source, where it doesn't come from outside: a generator in place of the source, as
+        the settings say, or that of a source which is simulated."""
+        return self.settings.sample_sources.get(source) or self.sources[source].simulated.get(file)
+
+    def simulated_by_design(self, dataset: str) -> bool:
+        """Whether the subject of a dataset is a simulation; in a demo all data are sample data instead."""
+        source = self.datasets[dataset].source
+        return bool(source and self.sources[source].simulated and source not in self.settings.sample_sources)
 
     def skipped(self, study: str) -> str | None:
         """The source that this study can't do without and the settings leave out, if any."""

@@ -230,11 +230,13 @@ class CrystalDataset(Entities):
 
 class CubeTruth(Model):
     """Abundances of each pixel that the file of a cube gives too: which array, the order of its axes (`signal` runs
-    over the materials), and what the materials are called."""
+    over the materials), and what the materials are called; `spectra`: the array (material, channel) with the spectrum
+    of each, if there is one."""
 
     array: str
     axes: list[Literal["y", "x", "pixel", "signal"]] = ["y", "x", "signal"]
     materials: list[Name] = Field(min_length=2)
+    spectra: str | None = None
 
 
 class SignalAxis(Model):
@@ -245,6 +247,35 @@ class SignalAxis(Model):
     scale: float
 
 
+class EdsDetector(Model):
+    """A silicon drift detector: the variance of a peak is variance_offset (keV²) + variance_slope (keV) times its
+    energy; thickness of the silicon and of the dead layer before it; take-off angle."""
+
+    variance_offset: float = Field(ge=0)
+    variance_slope: float = Field(ge=0)
+    thickness_mm: float = Field(default=0.45, gt=0)
+    dead_layer_nm: float = Field(default=10.0, ge=0)
+    elevation_deg: float = Field(gt=0, le=90)
+
+
+class Eds(Model):
+    """How X-ray spectra of a thin foil were measured: `beam_energy` in keV, the `elements` whose lines may be in them
+    (those of grid and holder too, which are `not_in_sample`), and the `phases` that may be there, each with its
+    formula, whose computed spectra are what endmembers are matched with."""
+
+    beam_energy: float = Field(gt=0)
+    elements: list[str] = Field(min_length=1)
+    not_in_sample: list[str] = []
+    detector: EdsDetector
+    phases: dict[Name, str] = {}
+
+    @model_validator(mode="after")
+    def _listed(self):
+        if missing := set(self.not_in_sample) - set(self.elements):
+            raise ValueError(f"`not_in_sample` among `elements`: {sorted(missing)} are not")
+        return self
+
+
 class CubeDataset(Entities):
     """One row a pixel of a spectrum image: NumPy's .npy and .npz, MATLAB's .mat, or a format that HyperSpy reads.
 
@@ -252,6 +283,7 @@ class CubeDataset(Entities):
     doesn't say, `pixel` standing for an image laid out in one line, with its `shape` (height, width) and
     `pixel_order`: "row" where neighbours in the line are neighbours in x. `counts`: the numbers are counts, with
     Poisson noise. `unit` of the spectral axis; `pixel_size`: the step between pixels and its unit.
+    `eds`: how X-ray spectra were measured, for their lines.
     """
 
     kind: Literal["cube"]
@@ -266,6 +298,7 @@ class CubeDataset(Entities):
     pixel_size: tuple[Annotated[float, Field(gt=0)], str] | None = None
     reader: str | None = None
     truth: CubeTruth | None = None
+    eds: Eds | None = None
 
     @property
     def described_by(self) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from schemas.config.base import Model, Name
 
@@ -166,6 +166,77 @@ class Inspection(Model):
     random_state: int = 0
 
 
+class EndmemberCount(Model):
+    """How many endmembers the counts of a view support: numbers up to `largest` are tried, each against the counting
+    noise of so many `simulations`, at a `level` of the test."""
+
+    largest: int = Field(default=8, ge=1)
+    simulations: int = Field(default=99, ge=1)
+    level: float = Field(default=0.99, gt=0, lt=1)
+    random_state: int = 0
+
+
+class BlindUnmixing(Model):
+    """Spectra as shares of a few endmembers, which are found as well. `endmembers` is their number, or the name of the
+    count (`endmember_counts`) that finds it; `seeds`: how often it is done, each time from another seed, to see what
+    hangs on it."""
+
+    endmembers: int | Name
+    seeds: int = Field(default=5, ge=1)
+    random_state: int = 0
+
+    @field_validator("endmembers")
+    @classmethod
+    def _several(cls, value: int | str) -> int | str:
+        if isinstance(value, int) and value < 2:
+            raise ValueError("2 or more, or the name of a count")
+        return value
+
+
+class Vca(BlindUnmixing):
+    """Endmembers from the purest pixels by vertex component analysis, shares by FCLS (non-negative, sum 1)."""
+
+    algorithm: Literal["vca"]
+
+
+class Nmf(BlindUnmixing):
+    """Non-negative matrix factorisation by the squared error or, for counts, the Kullback-Leibler divergence; the best
+    of `n_starts`."""
+
+    algorithm: Literal["nmf"]
+    loss: Literal["frobenius", "kullback-leibler"] = "frobenius"
+    n_starts: int = Field(default=3, ge=1)
+
+
+class NmfFcls(BlindUnmixing):
+    """NMF whose endmembers are refined so that shares sum to 1 in each pixel (FCLS)."""
+
+    algorithm: Literal["nmf_fcls"]
+    loss: Literal["frobenius", "kullback-leibler"] = "frobenius"
+    n_starts: int = Field(default=3, ge=1)
+
+
+class SoftmaxAutoencoder(BlindUnmixing):
+    """A network whose encoder ends in a softmax, so that shares are non-negative with sum 1, and whose decoder is
+    linear and non-negative, so that its weights are the endmembers."""
+
+    algorithm: Literal["softmax_autoencoder"]
+    hidden: list[Annotated[int, Field(ge=1)]] = Field(default=[64], min_length=1)
+    loss: Literal["frobenius", "kullback-leibler"] = "frobenius"
+    epochs: int = Field(default=1000, ge=1)
+    batch_size: int = Field(default=256, ge=2)
+    learning_rate: float = Field(default=5e-3, gt=0)
+
+
+class GivenEndmembers(Model):
+    """Shares by FCLS of the endmembers that the source of the dataset gives."""
+
+    algorithm: Literal["given"]
+
+
+Unmixing = Annotated[Vca | Nmf | NmfFcls | SoftmaxAutoencoder | GivenEndmembers, Field(discriminator="algorithm")]
+
+
 class HoldOut(Model):
     """One fold: shares of the groups of column `by` (of the rows without it) are kept for testing and for deciding when
     a training ends."""
@@ -273,8 +344,8 @@ Clustering = Annotated[KMeans | Gmm | Agglomerative | Hdbscan, Field(discriminat
 
 
 class Methods(Model):
-    """config/methods.yaml: every method once, by name. Representations are clustered; maps are only looked at; heads
-    read a property out of representations, under splits."""
+    """config/methods.yaml: every method once, by name. Representations are clustered; maps are only looked at;
+    unmixings take the spectra of pixels apart; heads read a property out of representations, under splits."""
 
     splits: dict[Name, Split] = {}
     representations: dict[
@@ -282,5 +353,7 @@ class Methods(Model):
     ] = {}
     maps: dict[Name, Annotated[Tsne | Umap, Field(discriminator="algorithm")]] = {}
     clusterings: dict[Name, Clustering] = {}
+    endmember_counts: dict[Name, EndmemberCount] = {}
+    unmixings: dict[Name, Unmixing] = {}
     inspections: dict[Name, Inspection] = {}
     heads: dict[Name, Head] = {}

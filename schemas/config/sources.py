@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from schemas.config.base import Model, RelativePath, Sha256
+from schemas.config.simulated import SampleSource
 
 
 class SourceFile(Model):
@@ -23,14 +24,26 @@ class SourceFile(Model):
 
 
 class Source(Model):
-    """Raw files from outside."""
+    """Raw files from outside; or, where nobody has published any, files that a generator writes by the physics of what
+    `citation` names. Whatever is made of those is marked SIMULATED."""
 
     title: str
     licence: str
     citation: str
-    files: dict[str, SourceFile] = Field(min_length=1)
+    files: dict[str, SourceFile] = {}
+    simulated: dict[str, SampleSource] = {}
     notes: str = ""
     optional: bool = False  # left out, and said so, where the mirror is a folder that does not hold it
+
+    @model_validator(mode="after")
+    def _some_files(self):
+        if bool(self.files) == bool(self.simulated):
+            raise ValueError("either `files` (from outside) or `simulated` (files that a generator writes)")
+        return self
+
+    @property
+    def file_names(self) -> list[str]:
+        return [*self.files, *self.simulated]
 
     @property
     def terms(self) -> str:

@@ -185,6 +185,37 @@ class TransferTest(Model):
     seeds: int = Field(default=10, ge=2)
 
 
+class NoiseTest(Model):
+    """A simulation made again at other doses (counts of a mean pixel) and, of simulations that have one, contrasts:
+    what number of clusters the silhouette chooses, and how far clusters and shares of `spaces` (view/representation)
+    and views are from the truth. Each `clusterings` sweeps its own K and is scored at as many as there are
+    materials."""
+
+    doses: list[Annotated[float, Field(gt=0)]] = Field(min_length=1)
+    contrasts: list[Annotated[float, Field(ge=0)]] = []
+    rows: int | None = Field(default=None, ge=100)
+    spaces: list[Annotated[str, StringConstraints(pattern=SPACE)]] = []
+    clusterings: list[Name] = []
+    unmixed_view: Name | None = None
+    unmixings: list[Name] = []
+    seeds: int = Field(default=3, ge=1)
+
+
+class PixelFitTest(Model):
+    """Plasmons fitted to the spectrum of each pixel at `low` to `high` eV, and each pixel labelled by the nearest of
+    `phases` ({material: [energy, width] of its plasmon in eV}), against clusters of `spaces` (view/representation) at
+    `k`, each as the material that it stands for in the best matching; all are timed in the same job, by turns."""
+
+    low: float
+    high: float
+    thickness: float = Field(default=0.5, ge=0)
+    phases: dict[Name, tuple[float, float]] = Field(min_length=2)
+    spaces: list[Annotated[str, StringConstraints(pattern=SPACE)]] = Field(min_length=1)
+    clustering: Name
+    k: int = Field(ge=2)
+    repeats: int = Field(default=3, ge=1)
+
+
 class Tests(Model):
     """What a representation is put through."""
 
@@ -195,6 +226,40 @@ class Tests(Model):
     active_learning: ActiveLearningTest | None = None
     audit: AuditTest | None = None
     transfer: TransferTest | None = None
+    noise: NoiseTest | None = None
+    pixel_fit: PixelFitTest | None = None
+
+
+class AtomRatio(Model):
+    """Atoms of the elements `above` to those of `below`; `stated`: what the formulas of phases give."""
+
+    name: str
+    above: list[str] = Field(min_length=1)
+    below: list[str] = Field(min_length=1)
+    stated: dict[Name, float] = {}
+
+
+class TraceWindow(Model):
+    """A part of the axis (low to high) in which all lines are fitted by themselves for the sake of some trace
+    `elements`: far from strong peaks whose tails, which no Gaussian describes, would be taken for faint lines."""
+
+    elements: list[str] = Field(min_length=1)
+    low: float
+    high: float
+
+
+class Quantification(Model):
+    """What each phase consists of: the counts of all pixels in which the endmember's share, by `unmixing` of `view`, is
+    at least `least_share` are summed, and all lines are fitted to the sum at once; a trace that has a window of its own
+    is fitted there again. `stated_ppm`: {element: {phase: ppm
+    by mass}} of the literature, or as planted."""
+
+    view: Name
+    unmixing: Name
+    least_share: float = Field(default=0.7, gt=0, le=1)
+    ratios: list[AtomRatio] = []
+    windows: list[TraceWindow] = []
+    stated_ppm: dict[str, dict[Name, float]] = {}
 
 
 FIGURE_KEYS = {
@@ -214,6 +279,17 @@ FIGURE_KEYS = {
     "outlier_recall": (),
     "image_examples": (),
     "phase_map": ("clustering",),
+    "cube_overview": (),
+    "centroid_spectra": ("clustering",),
+    "soft_map": ("clustering",),
+    "abundance_maps": ("unmixing",),
+    "endmembers": ("unmixing",),
+    "residual_maps": (),
+    "unmixing_scores": (),
+    "endmember_count": (),
+    "quantities": (),
+    "noise_sweep": (),
+    "pixel_fit": (),
     "exemplars": ("clustering",),
     "outliers": ("clustering",),
     "training_curves": (),
@@ -240,6 +316,8 @@ class Figure(Model):
     clusterings: list[Name] = []
     views: list[Name] = []
     representations: list[Name] = []
+    unmixing: Name | None = None
+    unmixings: list[Name] = []
     map: Name | None = None
     k: int | None = Field(default=None, ge=2)
     property: Name | None = None
@@ -317,6 +395,9 @@ class Study(Model):
     representations: list[Name | Use] = Field(min_length=1)
     maps: list[Name | Use] = []
     clusterings: list[Name | Use] = []
+    endmember_counts: list[Name | Use] = []
+    unmixings: list[Name | Use] = []
+    quantification: Quantification | None = None
     evaluation: Evaluation = Evaluation()
     inspections: list[Name | Use] = []
     probing: Probing | None = None
@@ -325,7 +406,7 @@ class Study(Model):
     tables: list[StudyTable] = []
     claims: list[Claim] = []
 
-    @field_validator("views", "representations", "maps", "clusterings", "inspections")
+    @field_validator("views", "representations", "maps", "clusterings", "endmember_counts", "unmixings", "inspections")
     @classmethod
     def _named_once(cls, items: list) -> list:
         names = names_of(items)

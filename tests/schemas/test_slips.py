@@ -164,7 +164,7 @@ KINDS = [
     (CONFIG, "generator: thermoelectrics", "generator: thermoelectric", "'sample_sources.lab.generator'",
      "'thermoelectrics' (nearest)"),
     (CONFIG, "generator: thermoelectrics, rows: 40", "rows: 40", "'sample_sources.lab.generator' is missing",
-     "'micrographs', 'quantised_resnet18'"),
+     "'micrographs', 'mineral_map', 'quantised_resnet18'"),
     (CONFIG, "rows: 40", "rows: 4", "'sample_sources.lab.rows'", "greater than or equal to 20"),
 ]  # fmt: skip
 IMAGES = [

@@ -206,7 +206,7 @@ SLIPS = [
      r"unknown step 'crp'.*views.yaml: spectrum: steps.*'crop' \(nearest\)"),
     ("views.yaml", "  features: spectrum\n", "  features: spectrum\n  steps: [{crop: {low: 1}}]\n",
      "arguments of step 1, crop, don't fit.*missing a required argument: 'high'"),
-    ("studies/samson_unmixing.yaml", "views: [spectrum]", "views: [magpie]", "does not fit the dataset.*kind cube"),
+    ("studies/samson_unmixing.yaml", "views: [spectrum, spectrum_max]", "views: [magpie, spectrum_max]", "does not fit the dataset.*kind cube"),
     ("studies/estm_families.yaml", "kind: agreement", "kind: phase_map", "needs a dataset of pixels"),
     ("datasets.yaml", "array: Y", "array: Y\n  derived: {material: '1'}", "'material' is defined twice"),
     ("datasets.yaml", "materials: [soil, tree, water]", "materials: [soil]", "at least 2"),

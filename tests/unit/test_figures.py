@@ -17,7 +17,7 @@ from matlas.figures.draw import draw, tabulate
 from matlas.figures.labels import spread_boxes, spread_line
 from matlas.figures.properties import round_step
 from matlas.figures.study_data import load_study_data
-from matlas.figures.style import PALETTE, SAMPLE_MARK, page
+from matlas.figures.style import GENERATED, PALETTE, page
 from matlas.lineage import Lineage
 from matlas.tables import write_table
 from schemas.config.datasets import CompositionDataset
@@ -169,7 +169,7 @@ def test_the_sample_data_mark_stands_in_figure_and_csv_exactly_when_data_are_sim
     assert "SAMPLE DATA" not in svg and "sample_data" not in csv
     study = replace(study, simulated=True)
     svg, csv = drawn(specs()[kind], study, tmp_path)
-    assert texts(svg).count(SAMPLE_MARK) == 1
+    assert texts(svg).count(f"SAMPLE DATA — {GENERATED}") == 1
     assert set(csv["sample_data"]) == {"generated, not measured"}
 
 

@@ -17,7 +17,7 @@ def main(job):
     ) as catalog:
         claims = measure(
             catalog, job.params.claims, study, simulated=job.lineage.simulated, skipped=job.params.skipped,
-            left_out=job.params.left_out,
+            left_out=job.params.left_out, by_design=job.params.simulated_by_design,
         )  # fmt: skip
     write_table(claims, job.output[0], CLAIMS, lineage=job.lineage, attributes={"study": study})
 

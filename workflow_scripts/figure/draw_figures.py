@@ -12,7 +12,8 @@ def main(job):
     data = load_study_data(
         [Path(p) for p in job.input.tables], params.study, params.title, label=params.label,
         described_by=params.described_by, restrictions=params.restrictions, definitions=params.definitions,
-        images=Path(job.input.images[0]) if job.input.images else None, white_level=params.white_level,
+        mark=params.mark, images=Path(job.input.images[0]) if job.input.images else None,
+        white_level=params.white_level,
     )  # fmt: skip
     files = {Path(path).name: Path(path) for path in job.output}
     for spec in params.figures:
