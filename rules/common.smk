@@ -410,6 +410,7 @@ def study_structure(study):
         "maps": ATLAS.maps_of(study),
         "clustered": ATLAS.clustered_in(study),
         "unmixed": ATLAS.unmixed_in(study),
+        "counted": ATLAS.counted_in(study),
         "networks": [space for space in ATLAS.spaces_of(study) if space[1] in NETWORKS],
         "splits": splits_of(study),
     }

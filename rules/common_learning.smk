@@ -117,5 +117,4 @@ def simulation_of(study):
 def views_simulated(study):
     """The views that are made again where the data of a study are simulated again."""
     test = test_of(study, "noise")
-    of_spaces = [view for view, _ in ATLAS.parts_of(test.spaces)]
-    return sorted({*of_spaces, *([test.unmixed_view] if test.unmixed_view else [])})
+    return sorted({view for view, _ in ATLAS.parts_of([*test.spaces, *test.unmixings])})

@@ -356,7 +356,8 @@ rule simulate_noise:
             c: spec(ATLAS.methods.clusterings[c]) for c in test_of(w.study, "noise").clusterings
         },
         unmixings=lambda w: {
-            u: spec(ATLAS.methods.unmixings[u]) for u in test_of(w.study, "noise").unmixings
+            u: spec(ATLAS.methods.unmixings[u])
+            for _, u in ATLAS.parts_of(test_of(w.study, "noise").unmixings)
         },
         code=code_of("evaluate/simulate_noise.py"),
     message:

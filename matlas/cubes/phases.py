@@ -43,9 +43,10 @@ def phase_quantities(cube: Cube, shares: pd.DataFrame, eds: Mapping, spec: Mappi
 
     cube : counts, as measured; shares : of each phase (a column each) in the pixels whose place among the cube's
     spectra the index says; eds, spec : schemas.config.datasets.Eds and schemas.config.studies.Quantification as plain
-    values. An element that is not detected has no fraction and no ppm, but a detection limit. Sums of pixels that were
+    values. Subject "all" of counts is their sum; a phase of fewer than `least_pixels` has no other row, and the log
+    says so. An element that is not detected has no fraction and no ppm, but a detection limit. Sums of pixels that were
     chosen by their own counts are treated as Poisson: the choice goes by the main lines, which are thousands of counts.
-    Raises DataError for a cube without counts and a phase without pixels, and as `fit_lines`.
+    Raises DataError for a cube without counts, and as `fit_lines`.
     """
     if not cube.counts:
         raise DataError("lines are fitted to counts", do="declare `counts: true` if these are")
@@ -54,15 +55,18 @@ def phase_quantities(cube: Cube, shares: pd.DataFrame, eds: Mapping, spec: Mappi
     parts = []
     for phase in shares.columns:
         chosen = shares.index[shares[phase] >= spec["least_share"]].to_numpy()
-        if not len(chosen):
-            raise DataError(f"no pixel is phase {phase}", expected=f"a share of at least {spec['least_share']:g}",
-                            found=f"at most {shares[phase].max():.2f}", do="lower `least_share`")  # fmt: skip
         spectrum = cube.spectra[chosen].sum(axis=0, dtype=np.int64)
+        rows = [{**_EMPTY, "quantity": "counts", "subject": "all", "value": float(spectrum.sum()), "detected": True}]
+        if len(chosen) < spec["least_pixels"]:
+            log.warning("phase %s is not quantified: %d pixels have a share of %g or more, %d are asked for", phase,
+                        len(chosen), spec["least_share"], spec["least_pixels"])  # fmt: skip
+            parts.append(pd.DataFrame(rows).assign(phase=phase, pixels=len(chosen)))
+            continue
         fit = fit_lines(spectrum, cube.signal, elements, detector, eds["beam_energy"])
         log.info("%s: %d pixels, %d counts; Pearson's chi-squared %.0f at %d degrees of freedom", phase, len(chosen),
                  spectrum.sum(), fit.pearson, fit.degrees_of_freedom)  # fmt: skip
         traces = _traces(spectrum, cube.signal, eds, detector, spec["windows"])
-        rows = [*_counts(fit, traces), *_composition(fit, in_sample, phase, spec, traces), *_ratios(fit, phase, spec)]
+        rows += [*_counts(fit, traces), *_composition(fit, in_sample, phase, spec, traces), *_ratios(fit, phase, spec)]
         parts.append(pd.DataFrame(rows).assign(phase=phase, pixels=len(chosen)))
     return pd.concat(parts, ignore_index=True)
 

@@ -87,18 +87,19 @@ def _clustered(path, dataset, test, views, representations, clusterings, seed) -
 
 
 def _unmixed(path, dataset, test, views, unmixings, seed) -> list[dict]:
-    if not test["unmixings"]:
-        return []
-    view = test["unmixed_view"]
     pixels, _, cube = clean_cube(path, dataset)
-    known = known_of(pixels, reference_frame(*reference_spectra(path, dataset, cube), views[view]))
-    spectra, records = _spectra(cube, pixels, dataset, views[view]), []
-    for name in test["unmixings"]:
+    records = []
+    for place in test["unmixings"]:
+        view, name = place.split("/")
+        known = known_of(pixels, reference_frame(*reference_spectra(path, dataset, cube), views[view]))
         one = {**unmixings[name], "seeds": 1, "random_state": seed}
-        for record in unmix(spectra, one, known, endmembers=unmixings[name].get("endmembers")).records:
-            if record["endmember"] == ALL and record["metric"] in ("abundance_rmse", "spectral_angle"):
-                records.append({"view": view, "case": name, "n": len(pixels), "metric": record["metric"],
-                                "value": record["value"]})  # fmt: skip
+        spectra = _spectra(cube, pixels, dataset, views[view])
+        found = unmix(spectra, one, known, endmembers=unmixings[name].get("endmembers")).records
+        records += [
+            {"view": view, "case": name, "n": len(pixels), "metric": record["metric"], "value": record["value"]}
+            for record in found
+            if record["endmember"] == ALL and record["metric"] in ("abundance_rmse", "spectral_angle")
+        ]
     return records
 
 

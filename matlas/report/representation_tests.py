@@ -22,6 +22,7 @@ from matlas.report.topics import (
     with_interval,
     with_verdict,
 )
+from matlas.report.unmixing import noise_topic, pixel_fit_topic
 
 if TYPE_CHECKING:
     from matlas.store import Store
@@ -362,4 +363,5 @@ def _measured(rows: pd.DataFrame, case: str, metric: str, *, bare: bool = False)
 _TOPICS = {
     "bottleneck": _bottleneck, "manifold": _manifold, "neighbourhood": _neighbourhood, "uncertainty": _uncertainty,
     "active_learning": _active_learning, "audit": _audit, "transfer": _transfer,
+    "noise": noise_topic, "pixel_fit": pixel_fit_topic,
 }  # fmt: skip

@@ -18,6 +18,7 @@ from matlas.report.restrictions import Restriction, grouped
 from matlas.report.spaces import Map, Space, Sweep, maps, spaces, sweeps
 from matlas.report.tables import Part, Table, table
 from matlas.report.topics import Topic
+from matlas.report.unmixing import unmixing_topics
 
 if TYPE_CHECKING:
     from matlas.store import Store
@@ -145,7 +146,11 @@ def _measured(
         "sensitivity": evaluation.sensitivity(store, study, structure),
         "outliers": evaluation.outliers(store, study, structure),
         "learned": list(filter(None, learned)),
-        "tested": [*filter(None, read), *representation_tests(store, study, spec)],
+        "tested": [
+            *unmixing_topics(store, study, spec, structure),
+            *filter(None, read),
+            *representation_tests(store, study, spec),
+        ],  # fmt: skip
         "figures": [_figure(f, study, root) for f in spec["figures"]],
         "tables": [table(t, root / "figures" / study, units) for t in spec["tables"]],
     }
@@ -169,6 +174,7 @@ def _left_out(spec: Mapping, views: Sequence[str], sources: Mapping[str, str]) -
 def _methods(structure: Mapping) -> list[str]:
     names = [representation for _, representation in structure["spaces"]]
     names += [name for _, name in structure["maps"]] + [clustering for *_, clustering in structure["clustered"]]
+    names += [unmixing for _, unmixing in structure.get("unmixed", ())]
     return list(dict.fromkeys(names))
 
 

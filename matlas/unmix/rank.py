@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 
 _VALUES_AT_ONCE = 2**21
 _FIT_ITERATIONS = 300
+_LEAST_COUNTS = 50  # as in matlas.cubes.noise, and for the reason given there
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,9 @@ def _simulated(abundances: np.ndarray, endmembers: np.ndarray, k: int, random: n
 
 def _singular_value(rows_of: Callable[[slice], np.ndarray], shape: tuple[int, int], k: int) -> float:
     """The (k + 1)-th singular value of counts x_ij scaled by the square root of row mean times column mean over mean,
-    which a mean of one endmember gives as the standard deviation of x_ij. Counts are asked for once, block by block."""
+    which a mean of one endmember gives as the standard deviation of x_ij; columns of fewer than 50 counts are
+    scaled as if they had 50, else the noise of two counts in one pixel would hide a phase. Counts are asked for once,
+    block by block."""
     n, c = shape
     moments, columns = np.zeros((c, c)), np.zeros(c)
     block = max(1, _VALUES_AT_ONCE // c)
@@ -119,7 +122,7 @@ def _singular_value(rows_of: Callable[[slice], np.ndarray], shape: tuple[int, in
         scaled = np.divide(rows, np.sqrt(sums), out=np.zeros_like(rows), where=sums > 0)
         moments += scaled.T @ scaled
         columns += rows.sum(axis=0)
-    weights = np.divide(1, np.sqrt(columns), out=np.zeros(c), where=columns > 0)
+    weights = 1 / np.sqrt(np.maximum(columns, _LEAST_COUNTS))
     moments *= columns.sum() * weights[:, None] * weights
     square = eigvalsh(moments, subset_by_index=(c - k - 1, c - k - 1))[0]
     return float(np.sqrt(max(square, 0)))

@@ -187,17 +187,16 @@ class TransferTest(Model):
 
 class NoiseTest(Model):
     """A simulation made again at other doses (counts of a mean pixel) and, of simulations that have one, contrasts:
-    what number of clusters the silhouette chooses, and how far clusters and shares of `spaces` (view/representation)
-    and views are from the truth. Each `clusterings` sweeps its own K and is scored at as many as there are
-    materials."""
+    what number of clusters the silhouette chooses in `spaces` (view/representation), and how far clusters and shares
+    (`unmixings`, view/unmixing) are from the truth. Each of `clusterings` sweeps its own K and is scored at as many as
+    there are materials."""
 
     doses: list[Annotated[float, Field(gt=0)]] = Field(min_length=1)
     contrasts: list[Annotated[float, Field(ge=0)]] = []
     rows: int | None = Field(default=None, ge=100)
     spaces: list[Annotated[str, StringConstraints(pattern=SPACE)]] = []
     clusterings: list[Name] = []
-    unmixed_view: Name | None = None
-    unmixings: list[Name] = []
+    unmixings: list[Annotated[str, StringConstraints(pattern=SPACE)]] = []
     seeds: int = Field(default=3, ge=1)
 
 
@@ -250,13 +249,14 @@ class TraceWindow(Model):
 
 class Quantification(Model):
     """What each phase consists of: the counts of all pixels in which the endmember's share, by `unmixing` of `view`, is
-    at least `least_share` are summed, and all lines are fitted to the sum at once; a trace that has a window of its own
-    is fitted there again. `stated_ppm`: {element: {phase: ppm
-    by mass}} of the literature, or as planted."""
+    at least `least_share` are summed, and all lines are fitted to the sum at once, where there are `least_pixels`; a
+    trace that has a window of its own is fitted there again. `stated_ppm`: {element: {phase: ppm by mass}} of the
+    literature, or as planted."""
 
     view: Name
     unmixing: Name
     least_share: float = Field(default=0.7, gt=0, le=1)
+    least_pixels: int = Field(default=20, ge=1)
     ratios: list[AtomRatio] = []
     windows: list[TraceWindow] = []
     stated_ppm: dict[str, dict[Name, float]] = {}

@@ -528,8 +528,8 @@ def test_the_number_of_planted_endmembers_is_found_in_adequate_counts(k):
 
 @pytest.mark.parametrize("k", [1, 2, 3])
 def test_hopeless_counts_show_fewer_endmembers_and_never_more(k):
-    numbers = [endmember_number(counted(k, 2, seed=seed), 4, 99, seed).number for seed in range(4)]
-    assert numbers == [1] * 4
+    numbers = [endmember_number(counted(k, 2, seed=seed), 4, 99, seed).number for seed in range(8)]
+    assert numbers.count(1) >= 7  # the test errs once in a hundred
 
 
 def test_one_endmember_is_rejected_at_the_rate_of_the_level():
@@ -551,7 +551,9 @@ def test_no_number_is_given_where_all_are_rejected():
 
 def test_singular_values_are_those_of_the_matrix_scaled_to_unit_noise():
     counts = counted(2, 20, seed=5).astype(float)
-    scale = np.outer(counts.mean(axis=1), counts.mean(axis=0)) / counts.mean()
+    columns = np.maximum(counts.sum(axis=0), 50)  # those of fewer counts are scaled as if they had 50
+    assert (columns == 50).any() and (columns > 50).any()
+    scale = np.outer(counts.sum(axis=1), columns) / counts.sum()
     expected = np.linalg.svd(counts / np.sqrt(scale), compute_uv=False)
     for k in (1, 2, 3):
         found = rank_module._singular_value(counts.__getitem__, counts.shape, k)
