@@ -18,7 +18,7 @@ demo: $(VENV)/installed
 	$(RUN) snakemake --cores $(CORES) --configfile config/demo.yaml
 	$(call next_steps,results/demo, --results results/demo)
 
-reproduce: $(VENV)/installed
+reproduce: cubes
 	$(RUN) snakemake --cores $(CORES)
 	$(call next_steps,results,)
 
@@ -28,7 +28,8 @@ test: $(VENV)/installed
 soak: $(VENV)/installed
 	$(RUN) MATLAS_SOAK=20 pytest tests/workflow/test_kill.py
 
-bench: $(VENV)/installed
+bench: $(VENV)/installed requirements-bench.lock
+	$(VENV)/bin/python -m pip install --quiet --no-deps --requirement requirements-bench.lock
 	$(RUN) python -m bench
 
 lint: $(VENV)/installed
@@ -55,6 +56,9 @@ lock: $(VENV)/installed
 	  requirements-slurm.in | grep -vE '^(nvidia-|cuda-|triton)' | grep -vxFf requirements.lock > requirements-slurm.lock
 	$(RUN) uv pip compile --universal --python-version 3.11 --no-header --no-annotate --quiet -c requirements.lock \
 	  requirements-cubes.in | grep -vE '^(nvidia-|cuda-|triton)' | grep -vxFf requirements.lock > requirements-cubes.lock
+	$(RUN) uv pip compile --universal --python-version 3.11 --no-header --no-annotate --quiet -c requirements.lock \
+	  -c requirements-cubes.lock requirements-bench.in | grep -vE '^(nvidia-|cuda-|triton)' \
+	  | grep -vxFf requirements.lock > requirements-bench.lock
 
 $(VENV)/installed: requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info[:2] <= (3, 13) else f"matlas needs Python 3.11 to 3.13, this is {sys.version.split()[0]}: make PYTHON=python3.12 …")'

@@ -13,6 +13,7 @@ retrieval     questions to a store of a million rows against pandas
 million       a million compositions to a validated Parquet table, in seconds and memory
 pixels        memory of the raw-pixel pipeline at 1,800 and 18,000 images
 unmixing      fully constrained unmixing of 100,000 pixels against scipy's nnls pixel by pixel
+cube          the workflow on a spectrum image of 1 GB, and cluster analysis against HyperSpy's
 scale         the workflow from thousands to a million rows: memory, and how its time grows
 workflow      a call of the workflow that finds nothing to do
 overhead      a whole study by the workflow against a plain script that does the same (plain_script)

@@ -27,7 +27,7 @@ from schemas.tables.bench import BENCH
 
 MODULES = (
     "composition", "crystal", "cluster", "embedding", "training", "streaming", "retrieval", "million", "pixels",
-    "unmixing", "scale", "workflow", "overhead",
+    "unmixing", "cube", "scale", "workflow", "overhead",
 )  # fmt: skip
 RESULTS = Path("results")
 

@@ -55,10 +55,13 @@ def ratios(comparison: str, title: str, mine: Sequence[float], theirs: Sequence[
     ]
 
 
-def in_new_process(module: str, *arguments: str) -> dict:
-    """What `python -m module arguments` prints last, as JSON: its peak memory is its own."""
+def in_new_process(module: str, *arguments: str, limit: float | None = None) -> dict:
+    """What `python -m module arguments` prints last, as JSON: its peak memory is its own.
+
+    limit : seconds after which it is stopped, with subprocess.TimeoutExpired.
+    """
     command = [sys.executable, "-m", module, *arguments]
-    result = subprocess.run(command, check=True, capture_output=True, text=True)
+    result = subprocess.run(command, check=True, capture_output=True, text=True, timeout=limit)
     return json.loads(result.stdout.splitlines()[-1])
 
 

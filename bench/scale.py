@@ -79,25 +79,33 @@ def run(kinds: tuple[str, ...] = tuple(SIZES)) -> list[dict]:
 
 def workflow(project: Path, kind: str, rows: int) -> tuple[float, float]:
     """Seconds of a run from nothing on so many rows, and the memory of its largest job in MB."""
+    copy_with_study(project, {"title": f"{rows:,} {kind}", **STUDIES[kind], **METHODS, "figures": FIGURES})
+    with open(project / "data" / "rows.csv", "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows(TABLES[kind](rows))
+    return timed(project, f"{rows:,} {kind}", "--config", f"runtime={{shards: {SHARDS}}}")
+
+
+def copy_with_study(project: Path, study: dict) -> None:
+    """A copy of this project whose only study is this one, with an empty folder data/."""
     project.mkdir(parents=True)
     for part in PARTS:
         copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy
         copy(ROOT / part, project / part)
-    for study in (project / "config" / "studies").iterdir():
-        study.unlink()
-    study = {"title": f"{rows:,} {kind}", **STUDIES[kind], **METHODS, "figures": FIGURES}
+    for other in (project / "config" / "studies").iterdir():
+        other.unlink()
     (project / "config" / "studies" / "scale.yaml").write_text(yaml.safe_dump(study), encoding="utf-8")
     (project / "data").mkdir()
-    with open(project / "data" / "rows.csv", "w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows(TABLES[kind](rows))
-    settings = ["--config", f"runtime={{shards: {SHARDS}}}"]
+
+
+def timed(project: Path, what: str, *settings: str) -> tuple[float, float]:
+    """Seconds of a run of a project, and the memory of its largest job in MB; what : of what, for an error."""
     command = [sys.executable, "-m", "snakemake", "--cores", str(CORES), *settings]
     environment = os.environ | {"PYTHONPATH": str(project)}
     start = time.perf_counter()
     done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
     seconds = time.perf_counter() - start
     if done.returncode:
-        raise RuntimeError(f"the workflow failed on {rows:,} {kind}:\n{done.stderr[-2000:]}")
+        raise RuntimeError(f"the workflow failed on {what}:\n{done.stderr[-2000:]}")
     return seconds, max(cost["peak_rss_mb"] for cost in read_costs(project / "logs"))
 
 

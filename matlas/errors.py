@@ -52,7 +52,9 @@ class QueryError(MatlasError):
 
 def closest(name: object, valid: Iterable[str]) -> str | None:
     """The valid name most like a misspelt one, if any is."""
-    return next(iter(difflib.get_close_matches(str(name).lower(), sorted(valid), n=1, cutoff=0.5)), None)
+    by_lower = {str(known).lower(): known for known in sorted(valid, reverse=True)}
+    found = difflib.get_close_matches(str(name).lower(), sorted(by_lower), n=1, cutoff=0.5)
+    return by_lower[found[0]] if found else None
 
 
 def nearest(name: object, valid: Iterable[str]) -> str:

@@ -23,7 +23,8 @@ from matlas.threads import Progress
 log = logging.getLogger(__name__)
 
 HELD_BYTES = 250 * 2**20  # of a table as float64; learning from it takes up to ten times as much
-ROWS_AT_ONCE = 50_000
+ROWS_AT_ONCE = 50_000  # at most: of wide tables fewer, so that what is computed from a batch is small too
+BATCH_BYTES = 64 * 2**20
 
 
 def join_views(
@@ -88,13 +89,15 @@ class StoredRows:
 
     def batches(self, which: np.ndarray | None = None) -> Iterator[np.ndarray]:
         progress = Progress("rows", len(self.index), " read")
-        for start in range(0, len(self.index), ROWS_AT_ONCE):
-            here = np.arange(start, min(start + ROWS_AT_ONCE, len(self.index)))
+        step = min(ROWS_AT_ONCE, max(1, BATCH_BYTES // (8 * max(1, len(self.columns)))))
+        for start in range(0, len(self.index), step):
+            here = np.arange(start, min(start + step, len(self.index)))
             progress.reached(int(here[-1]) + 1)
             if which is not None:
                 here = which[np.searchsorted(which, here[0]) : np.searchsorted(which, here[-1], side="right")]
             if len(here):
-                yield np.concatenate([groups.values(rows[here]) for groups, rows in self._tables], axis=1)
+                parts = [groups.values(rows[here]) for groups, rows in self._tables]
+                yield parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
 
 def rows_of_views(

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from matlas.errors import DataError
 from matlas.files import atomic_path
 from matlas.lineage import Lineage, digest
+from matlas.transpose import put_rows
 from schemas.table import DTYPES, Field, TableSchema
 
 BATCH_ROWS = 100_000
@@ -159,8 +160,7 @@ class RowGroups:
         """(b, p) float64 of the rows at positions (b,), in any order; NaN stands for a missing number."""
         found = np.empty((len(rows), len(self.columns)))
         for here, table, within in self._parts(rows):
-            for i, name in enumerate(self.columns):
-                found[here, i] = table.column(name).to_numpy()[within]
+            put_rows(found, here, [table.column(name).to_numpy() for name in self.columns], within)
         return found
 
     def frame(self, rows: np.ndarray) -> pd.DataFrame:

@@ -349,7 +349,7 @@ rule simulate_noise:
         cube=lambda w: spec(ATLAS.datasets[ATLAS.dataset_of(w.study)]),
         views=lambda w: {v: spec(ATLAS.views[v]) for v in views_simulated(w.study)},
         representations=lambda w: {
-            r: spec(REPRESENTATIONS[r]) | {"split": None}
+            r: spec(REPRESENTATIONS[r])
             for _, r in ATLAS.parts_of(test_of(w.study, "noise").spaces)
         },
         clusterings=lambda w: {

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from matlas.errors import ConfigError, closest
-from schemas.config.datasets import Column, CompositionDataset, CrystalDataset, Dataset
+from schemas.config.datasets import Column, CompositionDataset, CrystalDataset, Dataset, Eds
 from schemas.config.methods import Methods
 from schemas.config.sources import Source
 from schemas.config.studies import Claim, Figure, Study, Use, names_of, uses
 from schemas.config.views import JoinedView, NetworkView, SelectedView, SpectrumView
 from schemas.fields import FIELDS
-from schemas.learning import check_learning
+from schemas.learning import check_learning, check_simulation_tests
 from schemas.parsing import known
 from schemas.table import Field
 from schemas.tables.dataset import crystal_columns, dataset_schema, fixed_columns
@@ -64,12 +64,29 @@ def check_dataset(name: str, dataset: Dataset, sources: Mapping[str, Source], wh
                 expected="`source`, `unit` and `description` of a new column (for text `source`, `dtype: string` and "
                 f"`description`), or a name of docs/data-dictionary.md{_maybe(column)}",
             )  # fmt: skip
+    if eds := getattr(dataset, "eds", None):
+        _check_eds(eds, f"{where}: eds")
     for column in getattr(dataset, "repeats", []):
         known(column, {*columns, "composition"}, "column", f"{where}: repeats")
     try:
         dataset_schema(name, dataset)
     except ValueError as error:  # a definition that contradicts the dictionary or itself
         raise ConfigError("no table can be made of this dataset", where=where, found=error) from error
+
+
+def _check_eds(eds: Eds, where: str) -> None:
+    from matlas.composition import SYMBOLS, parse_formulas  # numpy, which not every configuration needs
+
+    symbols = SYMBOLS[3:99]
+    for element in eds.elements:
+        if element not in symbols:
+            near = closest(element, [symbol.lower() for symbol in symbols])
+            expected = f"{near.capitalize()!r} (nearest)" if near else "a symbol from Li to Cf"
+            raise ConfigError("not an element with X-ray lines", where=f"{where}.elements", expected=expected,
+                              found=repr(element))  # fmt: skip
+    for phase, formula in eds.phases.items():
+        if reason := parse_formulas([formula])[1].get(0):
+            raise ConfigError(f"formula of phase {phase} can't be read", where=f"{where}.phases", found=reason)
 
 
 def _maybe(column: str) -> str:
@@ -119,7 +136,9 @@ def check_view(view: object, views: Mapping, sources: Mapping[str, Source], meth
             raise ConfigError("which file holds the weights?", where=f"{where}: weights", found=found)
 
 
-def check_study(study: Study, path: Path, datasets: Mapping, views: Mapping, methods: Methods) -> None:
+def check_study(
+    study: Study, path: Path, datasets: Mapping, views: Mapping, sources: Mapping[str, Source], methods: Methods
+) -> None:
     (name,) = names_of([study.dataset])
     known(name, datasets, "dataset", f"{path}: dataset")
     dataset = datasets[name]
@@ -139,14 +158,7 @@ def check_study(study: Study, path: Path, datasets: Mapping, views: Mapping, met
         if getattr(study, key) and dataset.kind != "cube":
             raise ConfigError("only spectra of pixels are unmixed", where=f"{path}: {key}", found=dataset.kind)
     if study.quantification:
-        where = f"{path}: quantification"
-        if getattr(dataset, "eds", None) is None:
-            raise ConfigError("only X-ray spectra are quantified", where=where, do="add `eds` to the dataset")
-        known(study.quantification.view, names_of(study.views), "view of this study", f"{where}.view")
-        known(study.quantification.unmixing, names_of(study.unmixings), "unmixing of this study", f"{where}.unmixing")
-        for ratio in study.quantification.ratios:
-            for element in [*ratio.above, *ratio.below]:
-                known(element, dataset.eds.elements, "element of `eds.elements`", f"{where}.ratios: {ratio.name}")
+        _check_quantification(study, dataset, f"{path}: quantification")
     for clustering in names_of(study.clusterings):
         stability = getattr(methods.clusterings[clustering], "stability", None)
         if stability and stability.group:
@@ -175,6 +187,7 @@ def check_study(study: Study, path: Path, datasets: Mapping, views: Mapping, met
     for claim in study.claims:
         _check_claim(claim, study, f"{path}: claim {claim.id}")
     check_learning(study, path, dataset, fields, datasets, views, methods)
+    check_simulation_tests(study, dataset, sources, methods, f"{path}: tests")
     names = [item.name for item in [*study.figures, *study.tables]]
     for name in names:
         if names.count(name) > 1:
@@ -232,6 +245,22 @@ def _check_uses(items: list[str | Use], key: str, study: Study, methods: Methods
             )  # fmt: skip
 
 
+def _check_quantification(study: Study, dataset: Dataset, where: str) -> None:
+    asked = study.quantification
+    if getattr(dataset, "eds", None) is None:
+        raise ConfigError("only X-ray spectra are quantified", where=where, do="add `eds` to the dataset")
+    known(asked.view, names_of(study.views), "view of this study", f"{where}.view")
+    known(asked.unmixing, names_of(study.unmixings), "unmixing of this study", f"{where}.unmixing")
+    if not any(use.name == asked.unmixing and use.fits(asked.view) for use in uses(study.unmixings)):
+        raise ConfigError("the study has no such shares", where=where, found=f"{asked.view}/{asked.unmixing}",
+                          do=f"name {asked.unmixing} in unmixings, on view {asked.view}")  # fmt: skip
+    named = {f"ratios: {ratio.name}": [*ratio.above, *ratio.below] for ratio in asked.ratios}
+    named |= {f"windows[{i}]": window.elements for i, window in enumerate(asked.windows)}
+    for key, elements in (named | {"stated_ppm": asked.stated_ppm}).items():
+        for element in elements:
+            known(element, dataset.eds.elements, "element of `eds.elements`", f"{where}.{key}")
+
+
 def _check_item(item: object, study: Study, fields: Mapping[str, Field], of_dataset: str, where: str) -> None:
     """A figure or table names things that the study has."""
     for key, valid, what in (
@@ -257,6 +286,7 @@ def _has_what_it_shows(figure: Figure, study: Study, dataset: Dataset, where: st
         (NEEDS_IMAGES, dataset.kind == "image", "a dataset of images", "leave it out"),
         (NEEDS_CUBE, dataset.kind == "cube", "a dataset of pixels (kind cube)", "leave it out"),
         (NEEDS_UNMIXING, study.unmixings, "an unmixing", "name one in unmixings"),
+        (("quantities",), study.quantification, "a quantification", "add `quantification:`"),
     ):
         if figure.kind in kinds and not there:
             raise ConfigError(f"a figure of kind {figure.kind} needs {what}", where=where, do=do)

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from matlas.errors import ConfigError
-from schemas.config.datasets import Dataset
-from schemas.config.methods import Autoencoder, Methods
+from schemas.config.datasets import CubeTruth, Dataset
+from schemas.config.methods import Autoencoder, Identity, Methods, Pca
+from schemas.config.sources import Source
 from schemas.config.studies import Figure, Probing, Study, StudyTable, Trial, names_of, uses
 from schemas.parsing import known
 from schemas.table import Field
@@ -16,7 +17,7 @@ from schemas.table import Field
 # kinds of figures that show a test of the study, or the networks that it trains
 NEEDS_TEST = {
     "width_sweep": "bottleneck", "manifold_holes": "manifold", "neighbourhoods": "neighbourhood",
-    "coverage": "uncertainty", "failure_modes": "audit",
+    "coverage": "uncertainty", "failure_modes": "audit", "noise_sweep": "noise", "pixel_fit": "pixel_fit",
 }  # fmt: skip
 NEEDS_NETWORK = ("training_curves", "reconstruction_parity", "latent_map")
 MANY_FOLDS = ("folds", "leave_out")  # kinds of splits; something fitted once and for all needs one fold
@@ -61,6 +62,76 @@ def check_learning(
         _transfer(study, f"{where}: transfer", dataset, fields, datasets, views, methods)
     for item in [*study.figures, *study.tables]:
         _shows_what_is_learned(item, study, methods, f"{path}: {item.name}")
+
+
+def check_simulation_tests(
+    study: Study, dataset: Dataset, sources: Mapping[str, Source], methods: Methods, where: str
+) -> None:
+    """Whether the tests that compare spectra with a planted truth have one. Raises ConfigError as `check_learning`."""
+    if study.tests.noise:
+        _noise(study, dataset, sources, methods, f"{where}: noise")
+    if study.tests.pixel_fit:
+        _pixel_fit(study, dataset, methods, f"{where}: pixel_fit")
+
+
+def _noise(study: Study, dataset: Dataset, sources: Mapping[str, Source], methods: Methods, where: str) -> None:
+    test = study.tests.noise
+    files = sources[dataset.source].simulated if dataset.source else {}
+    simulation = files.get(dataset.file or next(iter(files), None))
+    if simulation is None:
+        raise ConfigError(
+            "only a simulation can be made again at other doses", where=where, expected="a dataset of a source with "
+            "`simulated`", found=f"source {dataset.source}" if dataset.source else f"path {dataset.path}",
+        )  # fmt: skip
+    for key, parameter in (("doses", "dose"), ("contrasts", "contrast")):
+        if getattr(test, key) and not hasattr(simulation, parameter):
+            raise ConfigError(f"generator {simulation.generator} has no {parameter}", where=f"{where}: {key}",
+                              do="leave them out, or take another simulation")  # fmt: skip
+    truth = _truth(dataset, where)
+    if bool(test.spaces) != bool(test.clusterings) or not (test.spaces or test.unmixings):
+        raise ConfigError("nothing is found of the simulations", where=where, expected="spaces and clusterings, or "
+                          "unmixings", found=sorted(test.model_fields_set))  # fmt: skip
+    for space in test.spaces:
+        _space(space, study, methods, f"{where}: spaces", stored=True)
+        if not isinstance(made := methods.representations[space.split("/")[1]], Identity | Pca):
+            raise ConfigError(f"{made.algorithm} is not trained again for each simulation", where=f"{where}: spaces",
+                              expected="a representation by identity or pca", found=space)  # fmt: skip
+    for name in test.clusterings:
+        known(name, names_of(study.clusterings), "clustering of this study", f"{where}: clusterings")
+        if (k := len(truth.materials)) not in (swept := getattr(methods.clusterings[name], "k", [])):
+            raise ConfigError(
+                f"clustering {name} does not sweep the number of materials", where=f"{where}: clusterings",
+                expected=f"K = {k} among those swept", found=swept or "a clustering that finds its own number",
+            )  # fmt: skip
+    for space in test.unmixings:
+        view, name = space.split("/")
+        known(view, names_of(study.views), "view of this study", f"{where}: unmixings")
+        known(name, names_of(study.unmixings), "unmixing of this study", f"{where}: unmixings")
+        if not any(use.name == name and use.fits(view) for use in uses(study.unmixings)):
+            do = f"name {name} in unmixings, on view {view}"
+            raise ConfigError("the study has no such shares", where=f"{where}: unmixings", found=space, do=do)
+        if isinstance(getattr(methods.unmixings[name], "endmembers", None), str):
+            raise ConfigError("endmembers are not counted again for each simulation", where=f"{where}: unmixings",
+                              expected=f"a number as `endmembers` of {name}")  # fmt: skip
+
+
+def _pixel_fit(study: Study, dataset: Dataset, methods: Methods, where: str) -> None:
+    test = study.tests.pixel_fit
+    truth = _truth(dataset, where)
+    for phase in test.phases:
+        known(phase, truth.materials, "material of the dataset", f"{where}: phases")
+    for space in test.spaces:
+        _space(space, study, methods, f"{where}: spaces", stored=True)
+    known(test.clustering, names_of(study.clusterings), "clustering of this study", f"{where}: clustering")
+    if not hasattr(methods.clusterings[test.clustering], "k"):
+        raise ConfigError(f"clustering {test.clustering} finds its own number of clusters", where=where,
+                          expected="one that takes `k`")  # fmt: skip
+
+
+def _truth(dataset: Dataset, where: str) -> CubeTruth:
+    if getattr(dataset, "truth", None) is None:
+        raise ConfigError("the dataset has no true shares to judge by", where=where, do="add `truth` to the dataset")
+    return dataset.truth
 
 
 def _uncertainty(study: Study, methods: Methods, where: str) -> None:

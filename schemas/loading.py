@@ -64,7 +64,7 @@ def load_atlas(settings: Mapping, root: Path = Path(".")) -> Atlas:
         if not isinstance(view, StageView):
             check_view(view, views, sources, methods, f"{defined_in['view', name]}: {name}")
     for name, study in studies.items():
-        check_study(study, files[name], datasets, views, methods)
+        check_study(study, files[name], datasets, views, sources, methods)
     _claims_are_unique(studies, files)
     chosen = {name: studies[name] for name in (checked.studies if checked.studies is not None else studies)}
     for study in chosen.values():

@@ -95,7 +95,8 @@ def _computed(dataset: CubeDataset, cube: Cube) -> tuple[Cube, tuple[str, ...]]:
 
     phases, refused = parse_formulas(list(dataset.eds.phases.values()))
     if refused:
-        raise ConfigError("formula of a phase can't be read", where="eds.phases", found=list(refused.values()))
+        reasons = {list(dataset.eds.phases)[i]: reason for i, reason in refused.items()}
+        raise ConfigError("formula of a phase can't be read", where="eds.phases", found=reasons)
     eds = dataset.eds.model_dump(mode="json")
     mean = cube.sum_spectrum.sum() / len(cube.spectra)
     spectra = []

@@ -22,6 +22,7 @@ from matlas.errors import ConfigError, DataError
 
 log = logging.getLogger(__name__)
 
+_INSTALL = "run make cubes; outside of a checkout, pip install -r requirements-cubes.lock"
 _EVEN = 0.01  # of a step: how far a listed position may lie from an evenly spaced one
 # what parsers of binary files raise for one that is cut short or not what its name says
 _DAMAGE = (
@@ -74,7 +75,7 @@ def readable(path: Path, *more: type[Exception]) -> Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         raise ConfigError(
-            f"reading {path.suffix} files needs the package {error.name}", where=path, do=f"pip install {error.name}"
+            f"reading {path.suffix} files needs the package {error.name}", where=path, do=_INSTALL
         ) from error
     except (*_DAMAGE, *more) as error:
         raise DataError(
@@ -166,7 +167,7 @@ def _by_rosettasciio(path: Path, key: str | None, reader: str | None) -> Raw:
     try:
         from rsciio import IO_PLUGINS, exceptions  # here, since not every job reads a format of microscopes
     except ModuleNotFoundError as error:
-        raise ConfigError(f"reading {path.suffix} files needs RosettaSciIO", where=path, do="run make cubes") from error
+        raise ConfigError(f"reading {path.suffix} files needs RosettaSciIO", where=path, do=_INSTALL) from error
     module = importlib.import_module(_plugin(path, reader, IO_PLUGINS)["api"])
     foreign = [e for e in vars(exceptions).values() if isinstance(e, type) and issubclass(e, Exception)]
     with readable(path, *foreign):

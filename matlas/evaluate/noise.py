@@ -72,7 +72,8 @@ def _clustered(path, dataset, test, views, representations, clusterings, seed) -
     for space in test["spaces"]:
         view, representation = space.split("/")
         spectra = _spectra(cube, pixels, dataset, views[view])
-        scores = fit(spectra, **representations[representation]).scores
+        # of all pixels, as there is no split of a simulation
+        scores = fit(spectra, **{n: v for n, v in representations[representation].items() if n != "split"}).scores
         for name in test["clusterings"]:
             options = {n: v for n, v in clusterings[name].items() if n not in ("stability", "random_state")}
             swept = sweep(scores, random_state=seed, **options)

@@ -11,6 +11,7 @@ import pandas as pd
 from matlas.cubes.cube import Cube
 from matlas.cubes.prepare import PIXELWISE, prepare
 from matlas.errors import DataError
+from matlas.transpose import transposed
 from schemas.table import Field
 
 log = logging.getLogger(__name__)
@@ -78,6 +79,6 @@ def spectrum_batches(
     positions = pixels.to_numpy() - 1
     for start in range(0, len(positions), rows_at_once):
         here = slice(start, start + rows_at_once)
-        frame = pd.DataFrame(prepared.spectra[positions[here]].astype(np.float64), columns=names)
+        frame = pd.DataFrame(transposed(prepared.spectra[positions[here]]).T, columns=names)  # column by column
         frame.insert(0, pixels.name, pixels.to_numpy()[here])
         yield frame

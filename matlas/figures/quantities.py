@@ -36,14 +36,18 @@ _DASHES = ("-", DASHED, DOTTED, (0, (5, 2, 1, 2)), (0, (8, 2)), (0, (3, 1, 1, 1,
 
 
 def quantities(spec: Mapping, data: StudyData) -> tuple[Figure, pd.DataFrame]:
-    """Ratios of atoms in each phase beside the stated ones, and trace elements beside the limits of detection; a column
-    a phase.
+    """Ratios of atoms in each phase beside the stated ones (where there are any, those alone), and trace elements
+    beside the limits of detection; a column a phase.
 
     The table: phase, quantity (ratio or mass_ppm), subject, value, standard_error, decision_limit, detection_limit,
     detected, stated, pixels. Raises DataError where neither was measured.
     """
     table = table_of(spec, data, "quantities")
-    table = table[table["quantity"].isin([RATIO, TRACE])].drop(columns=["study", "dataset"]).reset_index(drop=True)
+    table = table[table["quantity"].isin([RATIO, TRACE])].drop(columns=["study", "dataset"])
+    ratios, stated = table["quantity"] == RATIO, table["stated"].notna()
+    if (ratios & stated).any():  # others may be huge, such as to silicon where there is none
+        table = table[~ratios | stated]
+    table = table.reset_index(drop=True)
     if not len(table):
         raise DataError("no ratios and no trace elements to draw", where=f"study {data.study}, {spec['name']}",
                         found="atomic fractions and counts only", do="ask for ratios or traces")  # fmt: skip

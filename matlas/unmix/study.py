@@ -173,7 +173,7 @@ def _named(mixture: Mixture, known: Known) -> tuple[tuple[str, ...], np.ndarray]
 
 
 def _order_like(mixture: Mixture, reference: Mixture) -> np.ndarray:
-    """The order in which the endmembers resemble those of another run; an endmember of zeros resembles none."""
+    """The order in which the endmembers resemble those of another run. Raises DataError for an endmember of zeros."""
     pairs = match_endmembers(mixture.endmembers, reference.endmembers)
     return pairs.found[np.argsort(pairs.reference)]
 

@@ -18,7 +18,7 @@ MISSPELT = [
     (VIEWS, "columns: [temperature]", "colums: [temperature]", "'fractions_temperature.colums'", "'columns'"),
     (VIEWS, "table: magpie", "tabel: magpie", "'magpie.tabel'", "'table'"),
     (METHODS, "representations:", "representation:", "'representation'", "'representations'"),
-    (METHODS, "n_components", "n_component", "'representations.pca.n_component'", "'n_components'"),
+    (METHODS, "pca, n_components", "pca, n_component", "'representations.pca.n_component'", "'n_components'"),
     (METHODS, "kmeans: {algorithm: kmeans, k:", "gmm2: {algorithm: gmm, covariance: full, k:",
      "'clusterings.gmm2.covariance'", "'covariance_type'"),
     (METHODS, "kmeans: {algorithm: kmeans, k:", "kmeans: {algorithm: kmeans, n_inits: 2, k:",

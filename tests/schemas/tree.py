@@ -51,6 +51,13 @@ minerals:
     old.csv: {<<: *file, mirror: old.csv, unpack: none}
     new.csv: {<<: *file, mirror: new.csv, unpack: none}
     elastic.json: {<<: *file, mirror: elastic.json, unpack: none}
+simulated_map:
+  title: A simulated map
+  licence: CC0
+  citation: none
+  simulated:
+    map.npz: {generator: mineral_map, rows: 400}
+    steel.npz: {generator: duplex_steel, rows: 900}
 """,
     "datasets.yaml": """
 alloys:
@@ -92,6 +99,22 @@ crystals:
         bulk_modulus: k_vrh
         band_gap: pbe_gap
         toughness: {source: kic, unit: MPa m^½, description: Fracture toughness}
+map:
+  kind: cube
+  title: Map
+  source: simulated_map
+  file: map.npz
+  array: counts
+  axes: [y, x, signal]
+  signal: {unit: keV, offset: 0.8, scale: 0.01}
+  counts: true
+  truth: {array: abundances, materials: [bridgmanite, ferropericlase, davemaoite], spectra: endmembers}
+  eds:
+    beam_energy: 200
+    elements: [Mg, Si, Fe, Sm, Cu]
+    not_in_sample: [Cu]
+    detector: {variance_offset: 0.0005, variance_slope: 0.0005, elevation_deg: 22}
+    phases: {bridgmanite: MgSiO3}
 """,
     "views.yaml": """
 fractions: {kind: composition, features: element_fractions}
@@ -101,6 +124,8 @@ pixels: {kind: image, features: pixels}
 net: {kind: image, features: network, network: resnet18, weights: weights, format: torchvision, description: A net}
 large: {kind: image, features: network, network: resnet18, weights: large_weights, format: product_quantised}
 geometry: {kind: crystal, features: geometry, cutoff: 6}
+counts: {kind: cube, features: spectrum}
+shape: {kind: cube, features: spectrum, steps: [{scaled: {by: sum}}]}
 chosen: {kind: selected, of: [magpie, geometry], n_features: 20, split: one_fold}
 """,
     "methods.yaml": """
@@ -110,11 +135,13 @@ splits:
   families: {kind: leave_out, by: chemical_family, validation: 0.2, validation_by: chemical_system}
   years: {kind: ordered, by: year}
   rows: {kind: folds}
+  random_rows: {kind: holdout}
 representations:
   pca: {algorithm: pca, n_components: 2}
   as_is: {algorithm: identity}
   code: {algorithm: autoencoder, layers: [8, 3], split: one_fold}
   noisy_code: {algorithm: autoencoder, kind: denoising, split: one_fold}
+  factors: {algorithm: factor_analysis, n_components: 2, split: random_rows}
 maps:
   tsne: {algorithm: tsne, perplexity: 5}
   umap: {algorithm: umap}
@@ -124,6 +151,12 @@ clusterings:
   gmm: {algorithm: gmm, k: [2, 3]}
   ward: {algorithm: agglomerative, k: [2, 3]}
   density: {algorithm: hdbscan}
+endmember_counts:
+  bootstrap: {largest: 5}
+unmixings:
+  vca3: {algorithm: vca, endmembers: 3}
+  nmf_found: {algorithm: nmf, endmembers: bootstrap}
+  given: {algorithm: given}
 inspections:
   tiny: {k: 20, k_few: 4}
 heads:
@@ -205,6 +238,37 @@ dataset:
   labels: {by: table, path: data/labels.csv, file: name, label: mineral}
 views: [large]
 representations: [as_is]
+""",
+    "studies/unmixed.yaml": """
+title: Spectra of pixels taken apart
+dataset: map
+views: [counts, shape]
+representations: [{name: pca, views: [shape]}, {name: factors, views: [shape]}]
+clusterings: [kmeans, {name: density, representations: [pca]}]
+endmember_counts: [{name: bootstrap, views: [counts]}]
+unmixings: [{name: vca3, views: [shape]}, {name: nmf_found, views: [counts]}, given]
+evaluation: {label: material}
+quantification:
+  view: counts
+  unmixing: nmf_found
+  ratios: [{name: Mg/Si, above: [Mg], below: [Si, Fe]}]
+  windows: [{elements: [Sm], low: 4, high: 6}]
+  stated_ppm: {Sm: {bridgmanite: 2000}}
+tests:
+  noise: {doses: [50, 100], spaces: [shape/pca], clusterings: [kmeans], unmixings: [shape/vca3]}
+  pixel_fit:
+    low: 10
+    high: 35
+    phases: {bridgmanite: [23, 11], davemaoite: [24, 12]}
+    spaces: [shape/pca]
+    clustering: kmeans
+    k: 3
+figures:
+  - {name: unmixed, kind: unmixing_scores}
+  - {name: shares, kind: abundance_maps, unmixing: vca3}
+  - {name: composition, kind: quantities}
+  - {name: noisy, kind: noise_sweep}
+  - {name: fitted, kind: pixel_fit}
 """,
     "studies/learned.yaml": """
 title: What is learned of crystals

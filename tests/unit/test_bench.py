@@ -1,12 +1,14 @@
 """The bench: how two sides are timed, what the numbers are held to, and what its page says of them."""
 
 import itertools
+import subprocess
 
 import lxml.html
+import numpy as np
 import pandas as pd
 import pytest
 
-from bench import measure, overhead
+from bench import cube, measure, overhead
 from bench.page import write_page
 from bench.targets import judged, read_targets
 from matlas.errors import ConfigError
@@ -144,3 +146,48 @@ def test_the_cost_of_the_workflow_is_its_time_less_the_script_s_by_jobs(monkeypa
     assert rows["ratio"]["value"] == 0.75 and rows["ratio_of_fastest"]["value"] == 0.75  # the script is faster
     assert "5 jobs" in rows["seconds_a_job"]["title"] and "sample data" in rows["ratio"]["title"]
     assert judged(pd.DataFrame(rows.values()), read_targets())["met"].all()
+
+
+def test_a_process_that_takes_too_long_is_stopped(tmp_path, monkeypatch):
+    (tmp_path / "napping.py").write_text("import time; time.sleep(60)")
+    (tmp_path / "counting.py").write_text("import sys, json; print('hello'); print(json.dumps(sys.argv[1:]))")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(subprocess.TimeoutExpired):
+        measure.in_new_process("napping", limit=0.5)
+    assert measure.in_new_process("counting", "1", "2", limit=60) == ["1", "2"]
+
+
+def test_the_planted_image_is_five_phases_that_differ_by_more_than_their_noise(tmp_path):
+    phase = cube.write_cube(tmp_path / "cube.npy", (40, 50, 256))
+    image = np.load(tmp_path / "cube.npy")
+    assert image.shape == (40, 50, 256) and image.dtype == np.float32 and set(phase.ravel()) == set(range(5))
+    shapes = image / image.mean(axis=2, keepdims=True)  # without the brightness
+    means = np.array([shapes[phase == number].mean(axis=0) for number in range(5)])
+    nearest = ((shapes[..., None, :] - means) ** 2).sum(axis=-1).argmin(axis=-1)
+    assert (nearest == phase).all()
+    corners = image.mean(axis=2)[[0, -1], [0, -1]]
+    expected = means[phase] * image.mean(axis=2, keepdims=True)
+    assert 0.95 < ((image - expected) ** 2 / expected).mean() < 1.05  # variance: as of counts
+    assert corners[1] < 0.9 * corners[0]
+
+
+SMALL = (6, 7, 16)
+
+
+def test_without_hyperspy_the_image_is_clustered_and_the_page_says_why_nothing_stands_beside_it(monkeypatch):
+    def clustered(project, what):
+        truth = cube.write_cube(project / "again.npy", SMALL).ravel()
+        labels = pd.DataFrame({"pixel_id": np.arange(truth.size) + 1, "cluster": truth, "distance": 0.0, "k_5": truth})
+        write_table(labels, project / cube.LABELS, cluster_schema("kmeans", FIELDS["pixel_id"], [5]))
+        return 12.0, 345.0
+
+    monkeypatch.setattr(cube, "find_spec", lambda name: None)
+    monkeypatch.setattr(cube, "SIZE", SMALL)
+    monkeypatch.setattr(cube, "copy_with_study", lambda project, study: (project / "data").mkdir(parents=True))
+    monkeypatch.setattr(cube, "timed", clustered)
+    rows = pd.DataFrame(cube.run())
+    assert dict(zip(rows["metric"], rows["value"], strict=True)) == {
+        "seconds": 12.0, "peak": 345.0, "ari_to_truth": 1.0, "compared": 0.0
+    }  # fmt: skip
+    assert "not installed" in rows["title"].iloc[-1]
+    assert judged(rows, read_targets())["met"].all()

@@ -384,6 +384,7 @@ def test_no_step_changes_the_cube_that_it_is_given(name):
     arguments = {
         "crop": {"low": -5, "high": 5}, "rebin": {"signal": 2}, "power_law_background": {"low": 2, "high": 12},
         "align_zero_loss": {"low": -5, "high": 5, "edges": "zero"}, "denoised": {"n_components": 2},
+        "scaled": {"by": "sum"},
     }  # fmt: skip
     energies = -20 + 0.5 * np.arange(120)
     means = 3000 * np.exp(-(((energies - np.arange(6)[:, None] / 4) / 1.5) ** 2) / 2) + 200

@@ -288,6 +288,15 @@ def test_values_that_can_not_be_are_named_with_their_place(saved, tmp_path):
         plain(saved(planted(bool)))
 
 
+def test_values_that_can_not_be_are_counted_over_all_blocks(saved, monkeypatch):
+    monkeypatch.setattr(cube_module, "_BLOCK_VALUES", 8)  # two pixels
+    data = planted()
+    data[-1, -1, -1], data[1, 0, 0] = -np.inf, np.nan
+    last, channel = f"y {H - 1}, x {W - 1}", data.shape[2] - 1
+    with pytest.raises(DataError, match=f"2 values: nan at y 1, x 0, channel 0, -inf at {last}, channel {channel}"):
+        plain(saved(data))
+
+
 def test_missing_damaged_and_unknown_files_are_each_named(saved, tmp_path):
     with pytest.raises(DataError, match="file of the cube is missing"):
         plain(tmp_path / "none.npy")
@@ -418,7 +427,7 @@ def test_reading_an_array_does_not_import_rosettasciio(saved):
 def test_without_rosettasciio_the_error_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "rsciio", None)
     (tmp_path / "a.hspy").write_bytes(b"")
-    with pytest.raises(ConfigError, match="Run make cubes"):
+    with pytest.raises(ConfigError, match=r"Run make cubes.*requirements-cubes\.lock"):
         read_cube(tmp_path / "a.hspy", counts=True)
 
 

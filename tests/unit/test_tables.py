@@ -8,7 +8,8 @@ import pytest
 
 from matlas.errors import DataError
 from matlas.lineage import Lineage
-from matlas.tables import BATCH_ROWS, read_table, table_info, write_table
+from matlas.tables import BATCH_ROWS, RowGroups, read_table, table_info, write_table
+from matlas.transpose import transposed
 from schemas.table import Field, TableSchema
 
 SCHEMA = TableSchema(
@@ -185,6 +186,25 @@ def test_a_quarter_of_a_million_rows_in_odd_batches_is_one_table_in_bounded_row_
         footer = pq.read_metadata(tmp_path / f"{name}.parquet")
         assert max(footer.row_group(i).num_rows for i in range(footer.num_row_groups)) <= BATCH_ROWS
     assert table_info(tmp_path / "parts.parquet").statistics["mass"]["max"] == frame["mass"].max()
+
+
+def test_rows_of_many_groups_in_any_order_are_those_of_the_whole_table(tmp_path):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"id": np.arange(1, 20_001), "mass": rng.random(20_000)})
+    frame.loc[rng.integers(0, 20_000, 100), "mass"] = np.nan
+    write_table(batches(frame, 6000), tmp_path / "numbers.parquet", NUMBER)
+    groups = RowGroups(tmp_path / "numbers.parquet", ["mass", "id"])
+    for rows in (rng.permutation(20_000)[:15_001], np.arange(20_000), np.array([7, 7, 19_999])):
+        np.testing.assert_array_equal(groups.values(rows), frame[["mass", "id"]].to_numpy()[rows])
+    assert RowGroups(tmp_path / "numbers.parquet", []).values(np.arange(3)).shape == (3, 0)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (64, 64), (65, 200), (130, 3), (0, 4), (4, 0)])
+def test_rows_turned_into_columns_are_numpys_transpose_with_contiguous_rows(shape):
+    matrix = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    turned = transposed(matrix)
+    np.testing.assert_array_equal(turned, matrix.T)
+    assert turned.dtype == np.float64 and turned.flags.c_contiguous
 
 
 def test_twenty_failures_are_shown_and_all_are_counted(tmp_path):
