@@ -20,6 +20,9 @@ from schemas.tables.dataset import crystal_columns, dataset_schema, fixed_column
 # kinds of figures that show what not every study has
 NEEDS_LABEL = ("label_map", "score_summary", "score_by_stage", "contingency")
 NEEDS_IMAGES = ("sensitivity", "image_examples", "exemplars", "outliers")
+# steps of a preparation after which counts are counts, and references can be prepared (matlas.cubes.prepare.PIXELWISE)
+_LEAVE_COUNTS = {"crop", "rebin"}
+_LEAVE_REFERENCES = {"crop", "rebin", "scaled", "anscombe"}
 NEEDS_CUBE = ("phase_map", "cube_overview", "centroid_spectra")
 NEEDS_UNMIXING = ("abundance_maps", "endmembers", "residual_maps", "unmixing_scores")
 
@@ -159,6 +162,7 @@ def check_study(
             raise ConfigError("only spectra of pixels are unmixed", where=f"{path}: {key}", found=dataset.kind)
     if study.quantification:
         _check_quantification(study, dataset, f"{path}: quantification")
+    _check_unmixing(study, dataset, views, methods, path)
     for clustering in names_of(study.clusterings):
         stability = getattr(methods.clusterings[clustering], "stability", None)
         if stability and stability.group:
@@ -259,6 +263,38 @@ def _check_quantification(study: Study, dataset: Dataset, where: str) -> None:
     for key, elements in (named | {"stated_ppm": asked.stated_ppm}).items():
         for element in elements:
             known(element, dataset.eds.elements, "element of `eds.elements`", f"{where}.{key}")
+    phases = [*dataset.eds.phases, *(dataset.truth.materials if dataset.truth else [])]
+    stated = {f"ratios: {ratio.name}: stated": ratio.stated for ratio in asked.ratios}
+    stated |= {f"stated_ppm: {element}": by_phase for element, by_phase in asked.stated_ppm.items()}
+    for key, by_phase in stated.items():
+        for phase in by_phase:
+            known(phase, phases, "phase of the dataset", f"{where}.{key}")
+
+
+def _check_unmixing(study: Study, dataset: Dataset, views: Mapping, methods: Methods, path: Path) -> None:
+    """Endmembers are counted by counting noise, and given ones must be there, on each view that a method is used on."""
+    for key in ("endmember_counts", "unmixings"):
+        for use in uses(getattr(study, key)):
+            for view in filter(use.fits, names_of(study.views)):
+                steps = [name for step in views[view].steps for name in step]
+                counted = key == "endmember_counts" or isinstance(
+                    getattr(methods.unmixings[use.name], "endmembers", None), str
+                )
+                where, one = f"{path}: {key}: {use.name}", f"{{name: {use.name}, views: [...]}}"
+                if counted and not (dataset.counts and set(steps) <= _LEAVE_COUNTS):
+                    raise ConfigError(
+                        f"endmembers are counted by counting noise, and view {view!r} holds no counts", where=where,
+                        expected="a dataset with `counts: true`, and steps that leave counts (crop, rebin)",
+                        found=f"counts: {str(dataset.counts).lower()}, steps {steps}", do=f"name other views: {one}",
+                    )  # fmt: skip
+                given = key == "unmixings" and methods.unmixings[use.name].algorithm == "given"
+                there = (dataset.truth and dataset.truth.spectra) or (dataset.eds and dataset.eds.phases)
+                if given and not (there and set(steps) <= _LEAVE_REFERENCES):
+                    raise ConfigError(
+                        f"view {view!r} has no reference spectra to unmix by", where=where, found=f"steps {steps}",
+                        expected="a dataset with `truth.spectra` or `eds.phases`, and steps that look at one spectrum "
+                        f"at a time ({', '.join(sorted(_LEAVE_REFERENCES))})", do=f"name other views: {one}",
+                    )  # fmt: skip
 
 
 def _check_item(item: object, study: Study, fields: Mapping[str, Field], of_dataset: str, where: str) -> None:

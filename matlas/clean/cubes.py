@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from matlas.clean.rejects import as_rejects, within_share
+from matlas.clean.rejects import as_rejects
 from matlas.composition import SYMBOLS, parse_formulas
 from matlas.cubes.cube import Axis, Cube
 from matlas.cubes.formats import opened
@@ -58,11 +58,19 @@ def clean_cube(path: str, dataset: CubeDataset, name: str = "dataset") -> tuple[
         "row": clean.loc[empty, dataset.key], "reason": "0 in every channel", "column": dataset.array or "",
         "value": None, "raw": [f'{{"pixel_y": {a}, "pixel_x": {b}}}' for a, b in zip(y[empty], x[empty], strict=True)],
     })])  # fmt: skip
-    within_share(rejects, len(clean), dataset.max_reject_share, name, unit="pixel")
+    if len(rejects) > dataset.max_reject_share * len(clean):
+        first = ", ".join(map(str, clean.loc[empty, dataset.key].head(5)))
+        raise DataError(
+            "too many bad pixels: 0 in every channel", where=f"dataset {name}", found=f"{len(rejects)}, at first pixel "
+            f"{first}; the file was read as {height} x {width} pixels of {cube.signal.size} channels",
+            expected=f"at most {dataset.max_reject_share:.1%} of {len(clean)} pixels",
+            do="check `axes` and `shape`; or raise max_reject_share in the dataset's definition",
+        )  # fmt: skip
     if empty.all():
         raise DataError("no pixel is left", where=name, found=f"{len(clean)} pixels, all of them 0")
     clean = add_columns(clean[~empty].reset_index(drop=True), dataset.derived, dataset.flags)
-    log.info("%s: %d pixels of %d x %d kept, %d refused", name, len(clean), height, width, int(empty.sum()))
+    log.info("%s: %d pixels of %d x %d kept, %d refused; %d channels, %s", name, len(clean), height, width,
+             int(empty.sum()), cube.signal.size, cube.signal.span)  # fmt: skip
     return clean[dataset_schema(name, dataset).columns], rejects, cube
 
 

@@ -118,8 +118,10 @@ def _composition(fit: LineFit, elements: list[str], phase: str, spec: Mapping, t
 
 def _ratios(fit: LineFit, phase: str, spec: Mapping) -> list[dict]:
     rows = []
+    detected = fit.families["detected"].groupby(level="element").any()
     for ratio in spec["ratios"]:
+        there = all(detected[side].any() for side in (ratio["above"], ratio["below"]))
         value, error = cation_ratio(fit, ratio["above"], ratio["below"])
         rows.append({**_EMPTY, "quantity": "ratio", "subject": ratio["name"], "value": value, "standard_error": error,
-                     "detected": True, "stated": ratio["stated"].get(phase, np.nan)})  # fmt: skip
+                     "detected": there, "stated": ratio["stated"].get(phase, np.nan)})  # fmt: skip
     return rows

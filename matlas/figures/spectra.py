@@ -125,7 +125,7 @@ def centroid_spectra(spec: Mapping, data: StudyData) -> tuple[Figure, pd.DataFra
         "spectra of the view, in its unit; band: ± 1 standard deviation over these pixels (how much single pixels "
         "differ, not how well the mean is known), cut off where it leaves the panel. Each panel has its own axis. "
         + root_note(data, {view for _, view in columns})
-        + "Colours as in the phase map; shares are of all pixels of the image.",
+        + "Colours as in a phase map of the same K; shares are of all pixels of the image.",
         peak_note(data, {place: at for place, (*_, at) in drawn.items()}),
     ]
     tall = any(len(at) for *_, at in drawn.values())

@@ -162,17 +162,17 @@ def residual_maps(spec: Mapping, data: StudyData) -> tuple[Figure, pd.DataFrame]
         "Residual: root of the mean squared difference between a pixel's spectrum and its mixture, in the unit of the "
         "view; first seeds. One logarithmic scale a view, from the 1 % to the 99 % quantile of all its residuals. "
         "Above a map: the median over the pixels. Where forms of the image stand out in a residual, the endmembers "
-        "can't make them. White: refused pixels."
+        "can't make them. A method whose shares need not sum to 1 leaves less for that alone. White: refused "
+        "pixels."
     ]
     figure, axes = page(
-        data, f"Least is left by {by_space(least)} (median of the pixels)", notes, rows=len(views), columns=len(names),
-        across=MAPS_ACROSS, panel=panel_size(data, MAP_WIDTH, 1.0),
+        data, f"Least is left by {by_space(least)} (median of the pixels)", notes, rows=len(views),
+        columns=max(map(len, medians.values())), across=MAPS_ACROSS, panel=panel_size(data, MAP_WIDTH, 1.0),
     )  # fmt: skip
     for line, view in zip(axes, views, strict=True):
-        for ax, name in zip(line, names, strict=True):
-            if (view, name) not in found:
-                ax.remove()
-                continue
+        for ax in line[len(medians[view]) :]:
+            ax.remove()
+        for ax, name in zip(line, medians[view], strict=False):
             show_values(ax, data, found[view, name].abundances["residual"], norms[view])
             ax.set_title(f"{name}: {number(medians[view][name])}" + (f"\n{in_words(view)}" if len(views) > 1 else ""))
             colour_bar(ax, norms[view], "residual", extend="both")

@@ -66,7 +66,7 @@ def _unmixings(store: Store, study: str, structure: Mapping) -> Topic | None:
         if here.empty:
             raise missing("scores of an unmixing are", study, f"{view}/{unmixing}")
         seeds = here.loc[here["metric"] == "relative_error", "seed"]
-        cells = [words(view), words(unmixing), number(len(seeds)), _range(here, "relative_error"),
+        cells = [view, unmixing, number(len(seeds)), _range(here, "relative_error"),
                  _range(here, "rmse_to_reference")]  # fmt: skip
         cells += [_range(here, "abundance_rmse"), _range(here, "accuracy")] if judged else []
         cells += [_range(here, "spectral_angle", number)] if known else []
@@ -76,20 +76,42 @@ def _unmixings(store: Store, study: str, structure: Mapping) -> Topic | None:
         "Spectra as shares of a few endmembers. Relative error: what the mixture leaves of the spectra, in their "
         "norm; a smaller one is no sign of better shares. Ranges are over seeds."
     ]
+    if missed := _not_found(store, structure, rows):
+        said.append(f"No endmember comes within 30° of what was expected: {'; '.join(missed)}.")
     if judged:
         constant = overall.loc[overall["metric"] == "abundance_rmse_constant", "value"].iloc[0]
         said.append(f"No method but the one with given endmembers has seen the true shares. Equal shares in all pixels "
                     f"have an RMSE of {score(constant)}: what is not below that has found nothing.")  # fmt: skip
-    part = Part("", headers, body)
+    part = Part("Each unmixing of each view", headers, body)
     headers = ["View", "Unmixing", "Endmember", "#RMSE of its share", "#Spectral angle (°)", "#Other seeds' angle (°)"]
-    folded = [Folded("Each endmember by itself", [Part("", headers, by_endmember)])] if by_endmember else []
+    folded = (
+        [Folded("Each endmember by itself", [Part("Errors by endmember", headers, by_endmember)])]
+        if by_endmember
+        else []
+    )
     return Topic("Unmixing", said, parts=[part], folded=folded)
+
+
+def _not_found(store: Store, structure: Mapping, rows: pd.DataFrame) -> list[str]:
+    """The materials with a reference spectrum that no endmember of an unmixing stands for."""
+    missed, dataset = [], structure["dataset"]
+    there = set(store.sql("SELECT name FROM registry.tables WHERE layer = 'references'")["name"])
+    for view, unmixing in structure["unmixed"]:
+        if f"references.{dataset}__{view}" in there:
+            known = store.sql(f'SELECT DISTINCT material FROM "references"."{dataset}__{view}" ORDER BY ALL')[
+                "material"
+            ]
+            here = rows[(rows["view"] == view) & (rows["unmixing"] == unmixing) & (rows["metric"] == "spectral_angle")]
+            lacking = [material for material in known if material not in set(here["endmember"])]
+            if lacking and len(here):
+                missed.append(f"{listed(lacking)} ({view}, {unmixing})")
+    return missed
 
 
 def _of_endmembers(rows: pd.DataFrame, view: str, unmixing: str) -> list[list[str]]:
     here = rows[(rows["view"] == view) & (rows["unmixing"] == unmixing) & (rows["endmember"] != _ALL)]
     return [
-        [words(view), words(unmixing), endmember, _range(own, "abundance_rmse"), _range(own, "spectral_angle", number),
+        [view, unmixing, endmember, _range(own, "abundance_rmse"), _range(own, "spectral_angle", number),
          _range(own, "angle_to_reference", number)]
         for endmember, own in here.groupby("endmember", sort=False)
     ]  # fmt: skip
@@ -113,7 +135,8 @@ def _composition(store: Store, study: str, spec: Mapping) -> Topic | None:
     ratios = rows[rows["quantity"] == "ratio"]
     parts = []
     if len(ratios):
-        body = [[r.phase, r.subject, f"{number(r.value)} ± {number(r.standard_error)}", number(r.stated)]
+        body = [[r.phase, r.subject, f"{number(r.value)} ± {number(r.standard_error)}" if r.detected
+                 else "not detected", number(r.stated)]
                 for r in ratios.itertuples()]  # fmt: skip
         parts.append(Part("Ratios of atoms", ["Phase", "Ratio", "#Measured", "#Formula"], body))
     return Topic("What the phases consist of", said, parts=[*parts, _in_ppm(rows)])
@@ -193,4 +216,4 @@ def pixel_fit_topic(rows: pd.DataFrame, asked: Mapping, probing: Mapping) -> Top
         "fit. Clusters stand for phases by the best one-to-one matching with the truth, which flatters them. Timed "
         f"by turns in one job, {asked['repeats']} times."
     ]
-    return Topic("Clusters beside the fit of each pixel", said, parts=[Part("", headers, body)])
+    return Topic("Clusters beside the fit of each pixel", said, parts=[Part("Accuracy and time", headers, body)])

@@ -263,7 +263,7 @@ class Eds(Model):
     (those of grid and holder too, which are `not_in_sample`), and the `phases` that may be there, each with its
     formula, whose computed spectra are what endmembers are matched with."""
 
-    beam_energy: float = Field(gt=0)
+    beam_energy: float = Field(ge=1, le=1000)  # keV: eV would be far beyond
     elements: list[str] = Field(min_length=1)
     not_in_sample: list[str] = []
     detector: EdsDetector

@@ -56,7 +56,7 @@ QUANTITIES = TableSchema(
               nullable=True, citation="Currie 1968, 10.1021/ac60259a007"),
         Field("detection_limit", "float64", "", "What is detected in 95 % of the cases", nullable=True,
               citation="Currie 1968, 10.1021/ac60259a007"),
-        Field("detected", "bool", "", "Above the decision limit; true for a ratio"),
+        Field("detected", "bool", "", "Above the decision limit; of a ratio, an element on either side is"),
         Field("stated", "float64", "", "What the formula of the phase, or the literature, gives", nullable=True),
         Field("pixels", "int64", "px", "Pixels whose spectra were summed", minimum=0),
     ),

@@ -52,7 +52,7 @@ def test_every_pixel_is_a_row_or_refused_with_the_reason(toy):
         assert row.total == data[row.pixel_y, row.pixel_x].sum()
     assert about_image(cube) == {"height": "4", "width": "6", "pixel_step": "2.5", "pixel_unit": "nm"}
     write_table(clean, path.with_suffix(".parquet"), dataset_schema("toy", dataset))
-    with pytest.raises(DataError, match="too many bad pixels.*Y: 0 in every channel"):
+    with pytest.raises(DataError, match="too many bad pixels: 0 in every channel.*read as 4 x 6 pixels"):
         clean_cube(path, CubeDataset(**TOY))
 
 
