@@ -69,6 +69,7 @@ def check_dataset(name: str, dataset: Dataset, sources: Mapping[str, Source], wh
             )  # fmt: skip
     if eds := getattr(dataset, "eds", None):
         _check_eds(eds, f"{where}: eds")
+    _check_steps(getattr(dataset, "steps", []), f"{where}: steps")
     for column in getattr(dataset, "repeats", []):
         known(column, {*columns, "composition"}, "column", f"{where}: repeats")
     try:
@@ -123,20 +124,24 @@ def check_view(view: object, views: Mapping, sources: Mapping[str, Source], meth
                 raise ConfigError(what, where=f"{where}: of", found=repr(part), do="name the views that it is made of")
     if isinstance(view, SelectedView):
         known(view.split, methods.splits, "split", f"{where}: split")
-    if isinstance(view, SpectrumView) and view.steps:
-        from matlas.cubes.prepare import check_steps  # here, since it takes a third of a second to import
-
-        try:
-            check_steps(view.steps)
-        except ConfigError as error:
-            raise ConfigError(
-                error.what, where=f"{where}: steps", expected=error.expected, found=error.found
-            ) from error
+    if isinstance(view, SpectrumView):
+        _check_steps(view.steps, f"{where}: steps")
     if isinstance(view, NetworkView):
         known(view.weights, sources, "source", f"{where}: weights")
         if len(files := sources[view.weights].file_names) > 1:
             found = f"{len(files)} files in source {view.weights}"
             raise ConfigError("which file holds the weights?", where=f"{where}: weights", found=found)
+
+
+def _check_steps(steps: list, where: str) -> None:
+    if not steps:
+        return
+    from matlas.cubes.prepare import check_steps  # here, since it takes a third of a second to import
+
+    try:
+        check_steps(steps)
+    except ConfigError as error:
+        raise ConfigError(error.what, where=where, expected=error.expected, found=error.found) from error
 
 
 def check_study(
@@ -276,7 +281,7 @@ def _check_unmixing(study: Study, dataset: Dataset, views: Mapping, methods: Met
     for key in ("endmember_counts", "unmixings"):
         for use in uses(getattr(study, key)):
             for view in filter(use.fits, names_of(study.views)):
-                steps = [name for step in views[view].steps for name in step]
+                steps = [name for step in [*dataset.steps, *views[view].steps] for name in step]
                 counted = key == "endmember_counts" or isinstance(
                     getattr(methods.unmixings[use.name], "endmembers", None), str
                 )

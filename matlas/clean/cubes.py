@@ -13,7 +13,7 @@ from matlas.clean.rejects import as_rejects
 from matlas.composition import SYMBOLS, parse_formulas
 from matlas.cubes.cube import Axis, Cube
 from matlas.cubes.formats import opened
-from matlas.cubes.prepare import mask
+from matlas.cubes.prepare import mask, prepare
 from matlas.cubes.read import read_cube
 from matlas.errors import ConfigError, DataError
 from matlas.expressions import add_columns
@@ -26,20 +26,22 @@ TOLERANCE = 1e-3  # within which the shares of a pixel add up to 1
 
 
 def cube_of(path: str, dataset: CubeDataset) -> Cube:
-    """The cube of a dataset, as `matlas.cubes.read.read_cube` reads it; an image laid out in one line whose shape the
-    definition doesn't say has that of its truth."""
+    """The cube of a dataset, as `matlas.cubes.read.read_cube` reads it, after the dataset's steps; an image laid out in
+    one line whose shape the definition doesn't say has that of its truth."""
     shape = dataset.shape
     if shape is None and dataset.truth and "pixel" in (dataset.axes or ()):
         shape = _truth(path, dataset).data.shape[:2]
-    return read_cube(
+    cube = read_cube(
         path, counts=dataset.counts, unit=dataset.unit, key=dataset.array, axes=dataset.axes, shape=shape,
         pixel_order=dataset.pixel_order, signal=dataset.signal and dataset.signal.model_dump(),
         pixel_size=dataset.pixel_size, reader=dataset.reader,
     )  # fmt: skip
+    return prepare(cube, dataset.steps)
 
 
 def clean_cube(path: str, dataset: CubeDataset, name: str = "dataset") -> tuple[pd.DataFrame, pd.DataFrame, Cube]:
-    """One row a pixel, row by row of the image, and the pixels that are refused: those that are 0 in every channel.
+    """One row a pixel, row by row of the image, and the pixels that are left out by the dataset's mask, or refused:
+    those that are 0 in every channel.
 
     Returns (clean, rejects, cube): clean as `dataset_schema` has it, rejects as REJECTS has it, `row` being the number
     of the pixel. Raises DataError as `read_cube` does, for shares that are no shares, and for too many refused pixels.
@@ -53,25 +55,42 @@ def clean_cube(path: str, dataset: CubeDataset, name: str = "dataset") -> tuple[
         shares = _abundances(path, dataset, (height, width))
         clean[abundances_of(dataset)] = shares
         clean["material"] = np.array(dataset.truth.materials, dtype=object)[shares.argmax(axis=1)]
-    empty = mask(cube).zero_pixels.ravel()
+    masked = _masked(path, dataset, (height, width))
+    empty = mask(cube).zero_pixels.ravel() & ~masked
     rejects = as_rejects([pd.DataFrame({
-        "row": clean.loc[empty, dataset.key], "reason": "0 in every channel", "column": dataset.array or "",
-        "value": None, "raw": [f'{{"pixel_y": {a}, "pixel_x": {b}}}' for a, b in zip(y[empty], x[empty], strict=True)],
-    })])  # fmt: skip
-    if len(rejects) > dataset.max_reject_share * len(clean):
+        "row": clean.loc[these, dataset.key], "reason": reason, "column": column, "value": None,
+        "raw": [f'{{"pixel_y": {a}, "pixel_x": {b}}}' for a, b in zip(y[these], x[these], strict=True)],
+    }) for these, reason, column in ((empty, "0 in every channel", dataset.array or ""),
+                                     (masked, "left out by the mask", dataset.mask or ""))])  # fmt: skip
+    if empty.sum() > dataset.max_reject_share * len(clean):
         first = ", ".join(map(str, clean.loc[empty, dataset.key].head(5)))
         raise DataError(
-            "too many bad pixels: 0 in every channel", where=f"dataset {name}", found=f"{len(rejects)}, at first pixel "
+            "too many bad pixels: 0 in every channel", where=f"dataset {name}", found=f"{empty.sum()}, at first pixel "
             f"{first}; the file was read as {height} x {width} pixels of {cube.signal.size} channels",
             expected=f"at most {dataset.max_reject_share:.1%} of {len(clean)} pixels",
             do="check `axes` and `shape`; or raise max_reject_share in the dataset's definition",
         )  # fmt: skip
-    if empty.all():
-        raise DataError("no pixel is left", where=name, found=f"{len(clean)} pixels, all of them 0")
-    clean = add_columns(clean[~empty].reset_index(drop=True), dataset.derived, dataset.flags)
-    log.info("%s: %d pixels of %d x %d kept, %d refused; %d channels, %s", name, len(clean), height, width,
-             int(empty.sum()), cube.signal.size, cube.signal.span)  # fmt: skip
+    kept = ~(empty | masked)
+    if not kept.any():
+        raise DataError("no pixel is left", where=name, found=f"{len(clean)} pixels, all of them 0 or left out")
+    clean = add_columns(clean[kept].reset_index(drop=True), dataset.derived, dataset.flags)
+    log.info("%s: %d pixels of %d x %d kept, %d refused, %d left out by the mask; %d channels, %s", name, len(clean),
+             height, width, empty.sum(), masked.sum(), cube.signal.size, cube.signal.span)  # fmt: skip
     return clean[dataset_schema(name, dataset).columns], rejects, cube
+
+
+def _masked(path: str, dataset: CubeDataset, size: tuple[int, int]) -> np.ndarray:
+    """(pixels,) which are left out. Raises DataError for a mask that is not an image of numbers of this size."""
+    if dataset.mask is None:
+        return np.zeros(size[0] * size[1], dtype=bool)
+    with opened(Path(path), dataset.mask, dataset.reader) as raw:
+        image = np.asarray(raw.data)
+    if image.shape != size or image.dtype.kind not in "biuf" or (image.dtype.kind == "f" and np.isnan(image).any()):
+        raise DataError(
+            "the mask doesn't fit the cube", where=f"{path}: {dataset.mask}", expected=f"numbers (y, x) {size}",
+            found=f"{image.dtype} {image.shape}", do="check `mask`, and steps that bin pixels",
+        )  # fmt: skip
+    return image.ravel() == 0
 
 
 def reference_spectra(path: str, dataset: CubeDataset, cube: Cube) -> tuple[Cube | None, tuple[str, ...]]:

@@ -283,7 +283,9 @@ class CubeDataset(Entities):
     doesn't say, `pixel` standing for an image laid out in one line, with its `shape` (height, width) and
     `pixel_order`: "row" where neighbours in the line are neighbours in x. `counts`: the numbers are counts, with
     Poisson noise. `unit` of the spectral axis; `pixel_size`: the step between pixels and its unit.
-    `eds`: how X-ray spectra were measured, for their lines.
+    `eds`: how X-ray spectra were measured, for their lines. `steps`: what is done to the cube before anything else, as
+    in views, but pixels may be binned too (`rebin: {y: 2, x: 2}`). `mask`: an array (y, x) of the file that is 0 where
+    a pixel is to be left out.
     """
 
     kind: Literal["cube"]
@@ -297,6 +299,8 @@ class CubeDataset(Entities):
     signal: SignalAxis | None = None
     pixel_size: tuple[Annotated[float, Field(gt=0)], str] | None = None
     reader: str | None = None
+    steps: list[dict[str, dict[str, float | int | str] | None]] = []
+    mask: str | None = None
     truth: CubeTruth | None = None
     eds: Eds | None = None
 

@@ -266,3 +266,35 @@ def test_a_table_of_spectra_says_where_its_channels_stand(clean):
     positions = float(about["signal_offset"]) + float(about["signal_scale"]) * np.arange(3)
     np.testing.assert_allclose(positions, [0.51, 0.52, 0.53])
     assert about_axis(cube)["counts"] == "true"
+
+
+# what the definition leaves out, and bins
+
+
+def test_pixels_left_out_by_the_mask_are_listed_and_do_not_count_as_bad(tmp_path):
+    kept = np.ones((HEIGHT, WIDTH), dtype=np.uint8)
+    kept[0], kept[2, 3] = 0, 0
+    data = planted()
+    data[1, 1] = 0
+    path = tmp_path / "toy.npz"
+    np.savez(path, Y=data, valid=kept)
+    pixels, rejects, _ = clean_cube(str(path), CubeDataset(**TOY, mask="valid"), "toy")
+    assert rejects.groupby("reason")["row"].apply(list).to_dict() == {
+        "left out by the mask": [1, 2, 3, 4, 5, 6, 2 * WIDTH + 3 + 1], "0 in every channel": [WIDTH + 1 + 1],
+    }  # fmt: skip
+    assert set(pixels["pixel_id"]) == set(range(1, HEIGHT * WIDTH + 1)) - set(rejects["row"])
+    np.savez(path, Y=data, valid=kept.T)
+    with refused(
+        DataError, "the mask doesn't fit the cube", r"toy.npz: valid", r"\(4, 6\)", r"uint8 \(6, 4\)", "Check"
+    ):
+        clean_cube(str(path), CubeDataset(**TOY, mask="valid"), "toy")
+
+
+def test_the_dataset_bins_pixels_before_anything_else(tmp_path):
+    data, path = planted(), tmp_path / "toy.npz"
+    np.savez(path, Y=data)
+    definition = CubeDataset(**TOY, steps=[{"rebin": {"y": 2, "x": 3}}])
+    pixels, _, cube = clean_cube(str(path), definition, "toy")
+    assert cube.counts and cube.data.shape == (2, 2, CHANNELS)
+    assert pixels["total"].tolist() == [data[a : a + 2, b : b + 3].sum() for a in (0, 2) for b in (0, 3)]
+    np.testing.assert_array_equal(cube.spectra[1], data[:2, 3:].sum(axis=(0, 1)))
