@@ -366,7 +366,6 @@ rule simulate_noise:
         "../workflow_scripts/evaluate/simulate_noise.py"
 
 
-# timed, so it has the machine's threads to itself as far as one job can ask for that
 rule fit_pixels:
     input:
         dataset=lambda w: dataset_table(w.study),
@@ -378,7 +377,7 @@ rule fit_pixels:
         "<logs>/evaluate/pixel_fit/{study}.log",
     benchmark:
         "<benchmarks>/evaluate/pixel_fit/{study}.tsv"
-    threads: workflow.cores
+    threads: ATLAS.settings.runtime.blas_threads
     resources:
         mem_mb=2000,
         runtime=120,

@@ -419,7 +419,7 @@ def test_every_registered_file_is_pinned_and_can_be_had():
     for source_id, source in SOURCES.items():
         assert re.fullmatch(r"[a-z][a-z0-9_]*", source_id)
         assert source["title"] and source["licence"] and isinstance(source["citation"], str)
-        for name, file in source["files"].items():
+        for name, file in source.get("files", {}).items():
             assert re.fullmatch(r"[0-9a-f]{64}", file["sha256"]), name
             assert file["bytes"] > 0 and file["mirror"].endswith(name)
             assert all(url.startswith("https://") for url in file["urls"])
@@ -450,7 +450,7 @@ def test_every_registered_file_of_the_mirror_has_the_registered_bytes(tmp_path):
     present = [
         (source_id, name, file)
         for source_id, source in SOURCES.items()
-        for name, file in source["files"].items()
+        for name, file in source.get("files", {}).items()
         if (mirror / file["mirror"]).exists()
     ]
     assert present
