@@ -606,7 +606,14 @@ def test_a_caught_failure_is_bad_in_the_data_and_good_where_it_was_planted(page)
 
 def test_the_names_in_the_tables_are_those_that_the_tests_write():
     from matlas.evaluate import (
-        active_learning, bottleneck, manifold, neighbourhoods, noise, pixel_fit, transfer, uncertainty,
+        active_learning,
+        bottleneck,
+        manifold,
+        neighbourhoods,
+        noise,
+        pixel_fit,
+        transfer,
+        uncertainty,
     )  # fmt: skip
     from matlas.evaluate.audits import drift, families, polymorphs, shortcut, sources
     from matlas.report import representation_tests as report
